@@ -1,0 +1,31 @@
+"""A fake of AWS KMS for attested calls: the real validation errors, in the real order.
+
+It checks attestation documents by itself, enforces key policies on the attested measurements, and
+answers CiphertextForRecipient in the bytes that the real service sends. It knows no fake NSM: it
+trusts the roots it is given, and never AWS's unless told to.
+
+    from kms_fake import KmsFake, mock_attested_kms
+    from kms_fake.roots import root_from_der
+
+    with mock_attested_kms(KmsFake([root_from_der(der)])):
+        boto3.client("kms").decrypt(CiphertextBlob=..., Recipient=...)
+"""
+
+from kms_fake.call import PlaintextForm, RuleSet, Settings
+from kms_fake.envelope import ContentForm
+from kms_fake.errors import KmsRefusal
+from kms_fake.fake import KmsFake
+from kms_fake.http_front import KmsServer, serving
+from kms_fake.moto_front import mock_attested_kms
+
+__all__ = [
+    "ContentForm",
+    "KmsFake",
+    "KmsRefusal",
+    "KmsServer",
+    "PlaintextForm",
+    "RuleSet",
+    "Settings",
+    "mock_attested_kms",
+    "serving",
+]

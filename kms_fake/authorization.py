@@ -1,0 +1,253 @@
+"""Whether a caller may use a key: one key policy and the caller's identity policies, evaluated.
+
+Pure functions over parsed policies; nothing here knows keys, credentials or HTTP. It leaves out
+what AWS evaluates beside these two: grants, permissions boundaries, session policies and the
+policies of organizations. Sources, all documented: "Policy evaluation logic" and "Cross-account
+policy evaluation logic" (IAM User Guide), "Key policies in AWS KMS" and "Default key policy" (KMS
+Developer Guide). The rules:
+
+- an explicit Deny that applies, in either policy, decides ("Policy evaluation logic");
+- in the account of the key, an Allow of the key policy that names the caller suffices, whatever its
+  identity policies leave out ("Policy evaluation logic", resource-based policies);
+- an Allow of the key policy for an account only lets that account's IAM policies decide: an
+  identity policy must allow as well ("Default key policy": the statement "doesn't give any IAM
+  users or roles permission");
+- nothing else lets identity policies allow ("Key policies in AWS KMS": "without permission from the
+  key policy, IAM policies that allow permissions have no effect");
+- a caller of another account needs both ("Cross-account policy evaluation logic").
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from kms_fake.conditions import Context, fold_key
+from kms_fake.evidence import Evidence
+from kms_fake.policy import EVALUATED_ACTIONS, Policy, PolicyKind, parse_policy
+from kms_fake.principals import Match, Principal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "Access",
+    "AccessRequest",
+    "Denial",
+    "IdentityPermissions",
+    "Principal",
+    "assess",
+    "authorize",
+    "denial_text",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityPermissions:
+    """What the IAM policies of the caller say: of the user and its groups, or of the role.
+
+    Raises ValueError for a policy that was not read as an identity policy.
+    """
+
+    policies: tuple[Policy, ...]
+
+    def __post_init__(self) -> None:
+        if any(policy.kind is not PolicyKind.IDENTITY for policy in self.policies):
+            raise ValueError("identity permissions are made of identity policies")
+
+    @staticmethod
+    @cache
+    def all_of_kms() -> IdentityPermissions:
+        """Allows `kms:*` on everything."""
+        text = '{"Statement": {"Effect": "Allow", "Action": "kms:*", "Resource": "*"}}'
+        return IdentityPermissions((parse_policy(text, PolicyKind.IDENTITY),))
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRequest:
+    """One call that wants to use a key. Raises ValueError for an action that is not evaluated."""
+
+    principal: Principal
+    action: str
+    """`kms:Decrypt` or another of `kms_fake.policy.EVALUATED_ACTIONS`, spelt as there."""
+    key_arn: str
+    """`arn:aws:kms:REGION:ACCOUNT:key/ID`."""
+    key_account: str
+    """The account that owns the key: 12 digits."""
+    context: Mapping[str, str]
+    """Condition keys of the request and their values, such as `kms:RecipientAttestation:PCR0` (96
+    lower-case hexadecimal digits) and `kms:EncryptionContext:NAME`. A key that is not here is
+    absent. Names should differ by more than case (`kms_fake.conditions.Context`). Those of the
+    caller (aws:PrincipalArn, aws:PrincipalAccount, kms:CallerAccount) are filled in."""
+
+    def __post_init__(self) -> None:
+        if self.action not in EVALUATED_ACTIONS:
+            raise ValueError(f"{self.action} is not evaluated; the policies were read without it")
+
+
+class Denial(enum.Enum):
+    """Why a request is denied: the end of AWS's message, and how sure we are of that text."""
+
+    RESOURCE_EXPLICIT = (
+        "with an explicit deny in a resource-based policy",
+        Evidence.REPORTED,
+        "aws/aws-nitro-enclaves-sdk-c issue 157 (kms:Decrypt)",
+    )
+    IDENTITY_EXPLICIT = (
+        "with an explicit deny in an identity-based policy",
+        Evidence.DOCUMENTED,
+        "IAM User Guide, Troubleshoot access denied error messages (general; not shown for KMS)",
+    )
+    NO_RESOURCE_ALLOW = (
+        "because no resource-based policy allows the {action} action",
+        Evidence.REPORTED,
+        "yawn/ned README (kms:Decrypt); aws/aws-nitro-enclaves-sdk-c issue 127 (kms:Sign)",
+    )
+    NO_IDENTITY_ALLOW = (
+        "because no identity-based policy allows the {action} action",
+        Evidence.REPORTED,
+        "cattle-ops/terraform-aws-gitlab-runner pull request 1253 (kms:Decrypt, KMS status 400)",
+    )
+
+    def __init__(self, reason: str, evidence: Evidence, source: str) -> None:
+        self.reason = reason
+        """The end of the message; `{action}` stands for the action."""
+        self.evidence = evidence
+        """How sure we are of the text."""
+        self.source = source
+
+
+_AS_TOLD = (
+    Denial.IDENTITY_EXPLICIT,
+    Denial.RESOURCE_EXPLICIT,
+    Denial.NO_RESOURCE_ALLOW,
+    Denial.NO_IDENTITY_ALLOW,
+)
+"""Which of several denials the message tells.
+
+Explicit before implicit ("Policy evaluation logic", documented). Of two explicit ones AWS tells one
+("Troubleshoot access denied error messages", documented); that it is the identity policy's is
+inferred from a test of another service (dev.classmethod.jp,
+"access-denied-error-message-vpcendpoint-crossaccount"). Of two implicit ones that of the key
+policy, without which the other means nothing (inferred).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Everything that the policies hold against a request; allowed if that is nothing."""
+
+    denials: frozenset[Denial]
+
+
+def assess(request: AccessRequest, key_policy: Policy, identity: IdentityPermissions) -> Access:
+    """All denials of `request`, not only the one that AWS would name (`authorize`).
+
+    Where nothing lets the request in, both missing allows are there: each stands on its own.
+    Raises ValueError if `key_policy` was not read as a key policy.
+    """
+    if key_policy.kind is not PolicyKind.KEY:
+        raise ValueError("the policy of a key was not read as a key policy")
+    context = _context(request)
+    denials = set()
+    if _identity_denies(request, context, identity):
+        denials.add(Denial.IDENTITY_EXPLICIT)
+    if _key_policy_denies(request, context, key_policy):
+        denials.add(Denial.RESOURCE_EXPLICIT)
+    let_in = _key_policy_allows(request, context, key_policy)
+    if let_in is Match.NONE:
+        denials |= {Denial.NO_RESOURCE_ALLOW, Denial.NO_IDENTITY_ALLOW}
+    named_at_home = let_in is Match.NAMED and request.principal.account == request.key_account
+    if not named_at_home and not _identity_allows(request, context, identity):
+        denials.add(Denial.NO_IDENTITY_ALLOW)
+    return Access(frozenset(denials))
+
+
+def authorize(
+    request: AccessRequest, key_policy: Policy, identity: IdentityPermissions
+) -> Denial | None:
+    """Why `request` is denied, or None if it is allowed. Raises ValueError as `assess` does."""
+    denials = assess(request, key_policy, identity).denials
+    return next((denial for denial in _AS_TOLD if denial in denials), None)
+
+
+def denial_text(denial: Denial, principal: Principal, action: str, key_arn: str) -> str:
+    """The message of the AccessDeniedException, as AWS words it for a caller of the key's account.
+
+    A caller of another account gets the same here. Real KMS is reported to tell it less: "on this
+    resource because the resource does not exist in this Region, no resource-based policies allow
+    access, or a resource-based policy explicitly denies access".
+    """
+    return (
+        f"User: {principal.arn} is not authorized to perform: {action} "
+        f"on resource: {key_arn} {denial.reason.format(action=action)}"
+    )
+
+
+def _context(request: AccessRequest) -> Context:
+    """The condition keys of the request, folded, with those of the caller.
+
+    The latter come last, so that no request can bring its own.
+    """
+    context: dict[str, tuple[str, ...]]
+    context = {fold_key(name): (value,) for name, value in request.context.items()}
+    if len(context) != len(request.context):
+        context = _with_all_spellings(request.context)
+    principal = request.principal
+    context["aws:principalarn"] = (principal.principal_arn,)
+    context["aws:principalaccount"] = context["kms:calleraccount"] = (principal.account,)
+    return context
+
+
+def _with_all_spellings(given: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    context: dict[str, tuple[str, ...]] = {}
+    for name, value in given.items():
+        key = fold_key(name)
+        context[key] = (*context.get(key, ()), value)
+    return context
+
+
+def _identity_denies(
+    request: AccessRequest, context: Context, identity: IdentityPermissions
+) -> bool:
+    return any(
+        statement.applies(request.action, request.key_arn, context)
+        for policy in identity.policies
+        for statement in policy.denies
+    )
+
+
+def _key_policy_denies(request: AccessRequest, context: Context, key_policy: Policy) -> bool:
+    return any(
+        statement.principals.match(request.principal) is not Match.NONE
+        and statement.applies(request.action, request.key_arn, context)
+        for statement in key_policy.denies
+    )
+
+
+def _key_policy_allows(request: AccessRequest, context: Context, key_policy: Policy) -> Match:
+    """How the key policy lets the caller in: itself, by way of its account, or not at all."""
+    best = Match.NONE
+    for statement in key_policy.allows:
+        match = statement.principals.match(request.principal)
+        if match is Match.NONE or not statement.applies(request.action, request.key_arn, context):
+            continue
+        if match is Match.NAMED:
+            return match
+        best = match
+    return best
+
+
+def _identity_allows(
+    request: AccessRequest, context: Context, identity: IdentityPermissions
+) -> bool:
+    """Whether IAM allows. The root user needs no policy for that ("Policy evaluation logic")."""
+    if request.principal.arn == request.principal.account_arn:
+        return True
+    return any(
+        statement.applies(request.action, request.key_arn, context)
+        for policy in identity.policies
+        for statement in policy.allows
+    )

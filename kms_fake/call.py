@@ -1,0 +1,210 @@
+"""One request to KMS while it is being judged: what it says, and what follows from it.
+
+The rules ask questions of a `Call`; each fact is worked out when first asked for and kept. A fact
+that cannot be had is None, and a rule that needs it refuses.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from kms_fake import keys, recipient_key
+from kms_fake.authorization import Access, AccessRequest, assess
+from kms_fake.envelope import ContentForm
+from kms_fake.policy import MalformedPolicy, PolicyKind, UnsupportedPolicy, parse_policy
+from kms_fake.received import ReceivedDocument
+from kms_fake.shapes import Operation, violations, wrong_type
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
+    from kms_fake.callers import Caller
+    from kms_fake.chain import TrustedRoots
+
+
+class RuleSet(enum.Enum):
+    """Two readings of bug 8.1 of the field notes; the documentation tells the whole story."""
+
+    AWS = "aws"
+    """EncryptionAlgorithm is optional for symmetric keys, as AWS documents."""
+    FIELD_NOTES = "field-notes"
+    """Decrypt with Recipient and without EncryptionAlgorithm is refused, as the notes tell it."""
+
+
+class PlaintextForm(enum.Enum):
+    """How a response to a request with Recipient carries Plaintext: "null or empty" (KMS API)."""
+
+    ABSENT = "absent"
+    NULL = "null"
+    EMPTY = "empty"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a test may choose where real KMS is unknown or has several faces."""
+
+    rule_set: RuleSet = RuleSet.AWS
+    plaintext_form: PlaintextForm = PlaintextForm.ABSENT
+    content_form: ContentForm = ContentForm.CONSTRUCTED
+    accept_unknown_keys: bool = False
+    """Whether RSA keys of other sizes than 2048 are taken; real KMS's answer is unknown."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request, its caller, and the time and place it came to."""
+
+    operation: Operation
+    given: object
+    """The request as given: a mapping of members, or whatever came instead."""
+    caller: Caller
+    store: keys.MotoKeys
+    roots: TrustedRoots
+    now_ms: int
+    settings: Settings
+
+    @cached_property
+    def members(self) -> Mapping[str, Any]:
+        """The members; empty if the request is not a mapping. JSON null counts as absent."""
+        if not isinstance(self.given, Mapping):
+            return {}
+        return {name: value for name, value in self.given.items() if value is not None}
+
+    @cached_property
+    def wrong_type(self) -> str | None:
+        """The member of a wrong type, in words."""
+        return wrong_type(self.operation, self.members)
+
+    @cached_property
+    def violations(self) -> Sequence[str]:
+        """The violated constraints, in KMS's words."""
+        return violations(self.operation, self.members)
+
+    @property
+    def is_decrypt(self) -> bool:
+        """Whether the operation is Decrypt."""
+        return self.operation is Operation.DECRYPT
+
+    @cached_property
+    def recipient(self) -> Mapping[str, Any] | None:
+        """The members of Recipient, or None without one."""
+        recipient = self.members.get("Recipient")
+        if not isinstance(recipient, Mapping):
+            return None
+        return {name: value for name, value in recipient.items() if value is not None}
+
+    @cached_property
+    def document(self) -> ReceivedDocument | None:
+        """The attestation document of Recipient."""
+        raw = (self.recipient or {}).get("AttestationDocument")
+        if not isinstance(raw, bytes):
+            return None
+        return ReceivedDocument(raw, self.roots, self.now_ms)
+
+    @cached_property
+    def recipient_der(self) -> bytes:
+        """The document's public_key; empty where there is none."""
+        fields = self.document.fields if self.document else None
+        return (fields.public_key or b"") if fields else b""
+
+    @cached_property
+    def recipient_key(self) -> PublicKeyTypes | None:
+        """The document's public key, if it is a SubjectPublicKeyInfo."""
+        return recipient_key.read_spki(self.recipient_der)
+
+    @property
+    def context(self) -> Mapping[str, str]:
+        """The encryption context."""
+        context: Mapping[str, str] = self.members.get("EncryptionContext", {})
+        return context
+
+    @property
+    def algorithm(self) -> str:
+        """EncryptionAlgorithm with its documented default."""
+        algorithm: str = self.members.get("EncryptionAlgorithm", keys.SYMMETRIC_DEFAULT)
+        return algorithm
+
+    @cached_property
+    def named_key(self) -> keys.KmsKey | keys.NoSuchKey | None:
+        """What KeyId names; None without KeyId."""
+        name = self.members.get("KeyId")
+        return self.store.named(name) if isinstance(name, str) else None
+
+    @property
+    def ciphertext(self) -> bytes:
+        """CiphertextBlob; empty where there is none."""
+        blob = self.members.get("CiphertextBlob")
+        return blob if isinstance(blob, bytes) else b""
+
+    @cached_property
+    def ciphertext_key(self) -> keys.KmsKey | keys.NoSuchKey | None:
+        """The key that the ciphertext was made with; None if the ciphertext names none.
+
+        An RSA ciphertext names none: KeyId and EncryptionAlgorithm must ("Decrypt", AWS KMS API
+        Reference; left out, a user got InvalidCiphertextException: aws-nitro-enclaves-sdk-c,
+        issue 68).
+        """
+        if self.algorithm != keys.SYMMETRIC_DEFAULT:
+            return self.named_key
+        header = keys.header_key_id(self.ciphertext)
+        if header is None:
+            return None
+        key = self.store.of_header(header)
+        if key is None:
+            return keys.NoSuchKey(header)
+        return key if key.is_symmetric else None
+
+    @property
+    def key(self) -> keys.KmsKey | None:
+        """The key that the operation uses."""
+        key = self.ciphertext_key if self.is_decrypt else self.named_key
+        return key if isinstance(key, keys.KmsKey) else None
+
+    @cached_property
+    def unreadable_policy(self) -> str | None:
+        """Why a policy that matters here cannot be evaluated."""
+        if self.caller.unreadable_policy is not None:
+            return self.caller.unreadable_policy
+        if self.key is None:
+            return "there is no key"
+        try:
+            parse_policy(self.key.policy, PolicyKind.KEY)
+        except (MalformedPolicy, UnsupportedPolicy) as error:
+            return str(error)
+        return None
+
+    @cached_property
+    def access(self) -> Access | None:
+        """What the policies say of this request; None where they cannot be asked."""
+        if self.key is None or self.unreadable_policy is not None:
+            return None
+        return assess(
+            AccessRequest(
+                principal=self.caller.principal,
+                action=self.operation.action,
+                key_arn=self.key.arn,
+                key_account=self.store.account,
+                context=self._condition_values(),
+            ),
+            parse_policy(self.key.policy, PolicyKind.KEY),
+            self.caller.identity,
+        )
+
+    def _condition_values(self) -> Mapping[str, str]:
+        values = {f"kms:EncryptionContext:{name}": value for name, value in self.context.items()}
+        if self.document is not None:
+            values.update(self.document.condition_values())
+        return values
+
+    @cached_property
+    def plaintext(self) -> bytes | None:
+        """What the ciphertext holds; None where it does not open."""
+        if self.key is None:
+            return None
+        return self.key.open(self.ciphertext, self.context, self.algorithm)

@@ -1,0 +1,100 @@
+"""Who calls: the IAM user or assumed role behind an access key in moto, or the default caller.
+
+Signatures are not checked. An access key that moto's IAM and STS do not know is the default
+caller: the role of the parent instance, whose identity policies allow everything of KMS unless a
+test says otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from moto.iam.models import iam_backends
+from moto.sts.models import sts_backends
+
+from kms_fake.authorization import IdentityPermissions, Principal
+from kms_fake.policy import MalformedPolicy, PolicyKind, UnsupportedPolicy, parse_policy
+
+DEFAULT_ROLE_NAME = "EnclaveInstance"
+DEFAULT_INSTANCE_ID = "i-0a1b2c3d4e5f60718"
+
+_PARTITION = "aws"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, and what IAM lets them do."""
+
+    principal: Principal
+    identity: IdentityPermissions
+    unreadable_policy: str | None = None
+    """Why an identity policy could not be evaluated; such a caller is refused, not guessed at."""
+
+
+def default_principal(account: str) -> Principal:
+    """The role of the parent instance, as EC2 names its sessions: by the instance id."""
+    return Principal(
+        arn=f"arn:aws:sts::{account}:assumed-role/{DEFAULT_ROLE_NAME}/{DEFAULT_INSTANCE_ID}",
+        account=account,
+        principal_arn=f"arn:aws:iam::{account}:role/{DEFAULT_ROLE_NAME}",
+    )
+
+
+def default_caller(account: str) -> Caller:
+    """The default caller with the identity policies of an administrator of KMS."""
+    return Caller(default_principal(account), IdentityPermissions.all_of_kms())
+
+
+def known_caller(access_key: str, account: str) -> Caller | None:
+    """The user or role session that moto made `access_key` for; None if moto made it not."""
+    iam = iam_backends[account][_PARTITION]
+    for user in iam.users.values():
+        if any(key.access_key_id == access_key for key in user.access_keys):
+            principal = Principal(arn=user.arn, account=account, principal_arn=user.arn)
+            return _with_policies(principal, _policies_of_user(iam, user.name))
+    for session in sts_backends[account][_PARTITION].assumed_roles:
+        if session.access_key_id == access_key:
+            principal = Principal(arn=session.arn, account=account, principal_arn=session.role_arn)
+            return _with_policies(principal, _policies_of_role(iam, session.role_arn))
+    return None
+
+
+def identity_of_policies(texts: Iterable[str]) -> IdentityPermissions:
+    """What identity policies allow, from their JSON. Raises MalformedPolicy, UnsupportedPolicy."""
+    return IdentityPermissions(tuple(parse_policy(text, PolicyKind.IDENTITY) for text in texts))
+
+
+def _with_policies(principal: Principal, texts: Iterable[str]) -> Caller:
+    try:
+        return Caller(principal, identity_of_policies(texts))
+    except (MalformedPolicy, UnsupportedPolicy) as error:
+        return Caller(principal, IdentityPermissions(()), unreadable_policy=str(error))
+
+
+def _policies_of_user(iam: Any, name: str) -> Iterator[str]:
+    user = iam.users[name]
+    yield from _texts(user.policies.values())
+    yield from _attached(user)
+    for group in iam.get_groups_for_user(name):
+        yield from _texts(group.policies.values())
+        yield from _attached(group)
+
+
+def _policies_of_role(iam: Any, role_arn: str) -> Iterator[str]:
+    role = next((role for role in iam.roles.values() if role.arn == role_arn), None)
+    if role is None:  # moto lets a role be assumed that was never created; it allows nothing.
+        return
+    yield from _texts(role.policies.values())
+    yield from _attached(role)
+
+
+def _attached(holder: Any) -> Iterator[str]:
+    yield from _texts(policy.document for policy in holder.managed_policies.values())
+
+
+def _texts(documents: Any) -> Iterator[str]:
+    for document in documents:
+        yield json.dumps(document) if isinstance(document, Mapping) else document

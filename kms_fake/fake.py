@@ -1,0 +1,191 @@
+"""The KMS: one object that answers Decrypt and GenerateDataKey as the real service does.
+
+It is the same under every front: inside `moto.mock_aws` (`kms_fake.moto_front`), over HTTP
+(`kms_fake.http_front`), or called as an object. Keys, aliases and IAM live in moto; the rules are
+the table of `kms_fake.rules`. It checks no request signature and encrypts nothing that must stay
+secret: it is a test double.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from moto.core import DEFAULT_ACCOUNT_ID
+
+from kms_fake.call import Call, PlaintextForm, Settings
+from kms_fake.callers import Caller, default_caller, known_caller
+from kms_fake.chain import TrustedRoots
+from kms_fake.envelope import seal
+from kms_fake.errors import KmsRefusal
+from kms_fake.keys import KmsKey, MotoKeys
+from kms_fake.policy import MalformedPolicy, PolicyKind, UnsupportedPolicy, parse_policy
+from kms_fake.rules import RULES, Judge, Rule
+from kms_fake.shapes import Operation
+
+
+class PassedUnfit(RuntimeError):
+    """The table of rules let a request pass that cannot be answered: a mistake in the table."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the rules let a request pass that {what}")
+
+
+Clock = Callable[[], int]
+"""Milliseconds since the Unix epoch."""
+
+DEFAULT_REGION = "us-east-1"
+
+_KEY_LENGTHS = {"AES_128": 16, "AES_256": 32}
+
+
+def system_clock() -> int:
+    """The machine's own time."""
+    return time.time_ns() // 1_000_000
+
+
+class KmsFake:
+    """A KMS that trusts `roots` to attest enclaves.
+
+    `settings` may be replaced at any time; `default_caller`, if set, is who calls with an access
+    key that moto's IAM and STS do not know. `rules` is the table; only a test of the table gives
+    another.
+    """
+
+    def __init__(
+        self,
+        roots: Iterable[x509.Certificate],
+        *,
+        clock: Clock = system_clock,
+        settings: Settings | None = None,
+        rules: Iterable[Rule] = RULES,
+    ) -> None:
+        self.roots = TrustedRoots(roots)
+        self.settings = settings or Settings()
+        self.default_caller: Caller | None = None
+        self._clock = clock
+        self._judge = Judge(rules)
+
+    def caller(self, access_key: str, account: str = DEFAULT_ACCOUNT_ID) -> Caller:
+        """Who calls with `access_key`."""
+        known = known_caller(access_key, account)
+        return known or self.default_caller or default_caller(account)
+
+    def call(
+        self,
+        operation: str,
+        members: object,
+        *,
+        caller: Caller | None = None,
+        region: str = DEFAULT_REGION,
+    ) -> dict[str, Any]:
+        """Answer one request; `members` and the answer are those of boto3: blobs are bytes.
+
+        `operation` is Decrypt or GenerateDataKey; ValueError for another. Raises KmsRefusal.
+        """
+        who = caller or self.default_caller or default_caller(DEFAULT_ACCOUNT_ID)
+        call = Call(
+            operation=Operation(operation),
+            given=members,
+            caller=who,
+            store=MotoKeys(who.principal.account, region),
+            roots=self.roots,
+            now_ms=self._clock(),
+            settings=self.settings,
+        )
+        refusal = self._judge.refusal(call)
+        if refusal is not None:
+            raise refusal
+        return _answer(call)
+
+
+def check_key_policy(text: object) -> None:
+    """Refuse a key policy that this KMS could not enforce, when it is set.
+
+    Raises KmsRefusal: MalformedPolicyDocumentException for what is no policy,
+    UnsupportedOperationException for what real KMS takes and this evaluator does not.
+    """
+    if text is None:
+        return
+    if not isinstance(text, str):
+        raise KmsRefusal(
+            "SerializationException",
+            "Policy is not a string. [attested-kms: real text unknown, policy.type]",
+            400,
+            "policy.type",
+        )
+    try:
+        parse_policy(text, PolicyKind.KEY)
+    except MalformedPolicy as error:
+        raise KmsRefusal(
+            "MalformedPolicyDocumentException",
+            f"{error} [attested-kms: real text unknown, policy.malformed]",
+            400,
+            "policy.malformed",
+        ) from error
+    except UnsupportedPolicy as error:
+        raise KmsRefusal(
+            "UnsupportedOperationException",
+            f"{error} [attested-kms: a limit of this fake, policy.unsupported]",
+            400,
+            "policy.unsupported",
+        ) from error
+
+
+def refuse_recipient(operation: str, members: object) -> None:
+    """Refuse Recipient where it is not simulated: an answer without an envelope would be a lie.
+
+    Raises KmsRefusal for GenerateDataKeyPair, GenerateRandom and DeriveSharedSecret with
+    Recipient; the other operations of KMS have no such member, and ignore it.
+    """
+    takes_recipient = {"GenerateDataKeyPair", "GenerateRandom", "DeriveSharedSecret"}
+    if operation in takes_recipient and isinstance(members, Mapping) and members.get("Recipient"):
+        raise KmsRefusal(
+            "UnsupportedOperationException",
+            f"{operation} with Recipient is not simulated; Decrypt and GenerateDataKey are. "
+            "[attested-kms: a limit of this fake, recipient.operation]",
+            400,
+            "recipient.operation",
+        )
+
+
+def _answer(call: Call) -> dict[str, Any]:
+    key = call.key
+    if key is None:
+        raise PassedUnfit("names no key")
+    if call.is_decrypt:
+        if call.plaintext is None:
+            raise PassedUnfit("holds a ciphertext that does not open")
+        answer = {"KeyId": key.arn, "EncryptionAlgorithm": call.algorithm}
+        return {**answer, **_delivered(call, key, call.plaintext)}
+    length = call.members.get("NumberOfBytes") or _KEY_LENGTHS[call.members["KeySpec"]]
+    plaintext = os.urandom(length)
+    blob = key.seal(plaintext, call.context)
+    return {"KeyId": key.arn, "CiphertextBlob": blob, **_delivered(call, key, plaintext)}
+
+
+def _delivered(call: Call, key: KmsKey, plaintext: bytes) -> dict[str, Any]:
+    """The members that carry the plaintext, in clear or in an envelope.
+
+    KeyMaterialId is "omitted if the request includes the Recipient parameter" ("Decrypt", AWS KMS
+    API Reference); asymmetric keys have none.
+    """
+    if call.recipient is None:
+        material = {"KeyMaterialId": key.material_id} if key.is_symmetric else {}
+        return {"Plaintext": plaintext, **material}
+    recipient = call.recipient_key
+    if not isinstance(recipient, rsa.RSAPublicKey):
+        raise PassedUnfit("brings a recipient key that is not RSA")
+    envelope = seal(plaintext, recipient, call.settings.content_form)
+    return {"CiphertextForRecipient": envelope, **_EMPTY_PLAINTEXT[call.settings.plaintext_form]}
+
+
+_EMPTY_PLAINTEXT: Mapping[PlaintextForm, Mapping[str, Any]] = {
+    PlaintextForm.ABSENT: {},
+    PlaintextForm.NULL: {"Plaintext": None},
+    PlaintextForm.EMPTY: {"Plaintext": b""},
+}

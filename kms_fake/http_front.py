@@ -1,0 +1,206 @@
+"""The KMS as an HTTP server on one port, for any SDK: `AWS_ENDPOINT_URL_KMS=http://127.0.0.1:...`.
+
+Keep-alive HTTP/1.1 by cheroot. Decrypt and GenerateDataKey go straight to `KmsFake`; the other
+operations of KMS, and IAM and STS, go to moto, chosen by the service in the request's credential
+scope. Whatever a client sends gets one AWS-shaped answer, and the server goes on.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from threading import Thread
+from typing import Any
+
+from cheroot.errors import MaxSizeExceeded
+from cheroot.wsgi import Server
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.request import Request
+
+from kms_fake import wire
+from kms_fake.errors import KmsRefusal
+from kms_fake.fake import KmsFake
+from kms_fake.moto_front import response_class
+from kms_fake.shapes import Operation
+
+MAX_BODY = 2 * 1024 * 1024
+"""Bytes of one request: the largest document (262144 bytes) in base64 fits several times."""
+
+# A half-sent request holds a thread until it times out, so there are more of them than cores.
+_THREADS = 32
+_REQUEST_TIMEOUT_SECONDS = 10
+# cheroot closes idle connections beyond ten, under the hands of clients that pool them.
+_KEEP_ALIVE_CONNECTIONS = 1000
+
+_CREDENTIAL = re.compile(
+    r"Credential=(?P<key>[^/]+)/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request"
+)
+_TARGET = re.compile(r"TrentService\.(?P<operation>\w+)")
+_ATTESTED = {operation.value: operation for operation in Operation}
+
+_Answer = tuple[int, dict[str, str], bytes]
+_StartResponse = Callable[[str, list[tuple[str, str]]], object]
+
+
+class KmsApplication:
+    """The WSGI application around one `KmsFake`."""
+
+    def __init__(self, fake: KmsFake) -> None:
+        self._fake = fake
+        self._kms = response_class(fake)
+
+    def __call__(self, environ: dict[str, Any], start_response: _StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        try:
+            status, headers, body = self._answer(environ)
+        except KmsRefusal as refusal:
+            status, headers, body = refusal.http_status, {}, wire.encode_refusal(refusal)
+        except Exception:  # noqa: BLE001  # The last line: a mistake of ours must not end a client.
+            traceback.print_exc(file=sys.stderr)
+            status, headers, body = 500, {}, b'{"__type":"KMSInternalException"}'
+        complete = {
+            "Content-Type": wire.CONTENT_TYPE,
+            "x-amzn-RequestId": str(uuid.uuid4()),
+            **headers,
+            "Content-Length": str(len(body)),
+        }
+        start_response(f"{status} {'OK' if status < 400 else 'Error'}", list(complete.items()))
+        return [body]
+
+    def _answer(self, environ: dict[str, Any]) -> _Answer:
+        body = _read_body(environ)
+        credential = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
+        if credential is None:
+            raise _refusal(
+                "MissingAuthenticationTokenException",
+                "The request has no Signature Version 4 Authorization header; any access key and "
+                "secret will do.",
+            )
+        if credential["service"] != "kms":
+            return self._by_moto(environ, body, _moto_service(credential["service"]))
+        target = _TARGET.fullmatch(environ.get("HTTP_X_AMZ_TARGET", ""))
+        if target is None:
+            raise _refusal("UnknownOperationException", "X-Amz-Target names no KMS operation.")
+        attested = _ATTESTED.get(target["operation"])
+        if attested is None:
+            return self._by_moto(environ, body, self._kms)
+        answer = self._fake.call(
+            attested.value,
+            wire.decode_members(attested, body),
+            caller=self._fake.caller(credential["key"], _account(environ, credential["key"])),
+            region=credential["region"],
+        )
+        return 200, {}, wire.encode_answer(answer)
+
+    def _by_moto(self, environ: dict[str, Any], body: bytes, responses: Any) -> _Answer:
+        request = Request.from_primitives(
+            environ["REQUEST_METHOD"],
+            f"http://{environ.get('HTTP_HOST', 'localhost')}{environ.get('PATH_INFO', '/')}",
+            _headers(environ),
+            body,
+        )
+        try:
+            status, headers, answer = responses.dispatch(request, request.url, request.headers)
+        except NotImplementedError as error:
+            raise _refusal("UnknownOperationException", f"moto: {error}") from error
+        except KmsRefusal:
+            raise
+        except Exception as error:
+            # moto raises Python errors for requests that it did not foresee.
+            raise _refusal(
+                "ValidationException", f"moto could not answer: {type(error).__name__}: {error}"
+            ) from error
+        content = answer if isinstance(answer, bytes) else str(answer).encode()
+        kept = {name: str(value) for name, value in headers.items() if name.lower() in _KEPT}
+        return int(status), kept, content
+
+
+_KEPT = frozenset({"content-type", "x-amzn-requestid"})
+
+
+def _refusal(exception: str, message: str) -> KmsRefusal:
+    rule = "front"
+    return KmsRefusal(exception, f"{message} [attested-kms: real text unknown, {rule}]", 400, rule)
+
+
+def _read_body(environ: dict[str, Any]) -> bytes:
+    try:
+        body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    except (MaxSizeExceeded, ValueError) as error:
+        raise _refusal("SerializationException", f"The body does not read: {error}.") from error
+    return body
+
+
+def _headers(environ: dict[str, Any]) -> dict[str, str]:
+    headers = {
+        name.removeprefix("HTTP_").replace("_", "-").title(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
+    return {**headers, "Content-Type": environ.get("CONTENT_TYPE", "")}
+
+
+def _moto_service(service: str) -> Any:
+    if service == "iam":
+        from moto.iam.responses import IamResponse
+
+        return IamResponse
+    if service == "sts":
+        from moto.sts.responses import TokenResponse
+
+        return TokenResponse
+    raise _refusal("UnknownServiceException", f"{service} is not served here; kms, iam, sts are.")
+
+
+def _account(environ: dict[str, Any], access_key: str) -> str:
+    from moto.iam.models import get_account_id_from
+
+    chosen = environ.get("HTTP_X_MOTO_ACCOUNT_ID")
+    account: str = chosen or get_account_id_from(access_key) or DEFAULT_ACCOUNT_ID
+    return account
+
+
+class KmsServer:
+    """A `KmsFake` listening on loopback. `endpoint` is its URL; port 0 chooses a free port.
+
+    Raises OSError where the port cannot be had.
+    """
+
+    def __init__(self, fake: KmsFake, *, port: int = 0, host: str = "127.0.0.1") -> None:
+        self._server = Server(
+            (host, port),
+            KmsApplication(fake),
+            numthreads=_THREADS,
+            request_queue_size=128,
+            timeout=_REQUEST_TIMEOUT_SECONDS,
+        )
+        self._server.max_request_body_size = MAX_BODY
+        self._server.keep_alive_conn_limit = _KEEP_ALIVE_CONNECTIONS
+        self._server.prepare()
+        host, bound_port = self._server.bind_addr[:2]
+        self.endpoint = f"http://{host}:{bound_port}"
+
+    def serve(self) -> None:
+        """Answer requests until `stop`."""
+        self._server.serve()
+
+    def stop(self) -> None:
+        """Stop listening; requests under way are finished first."""
+        self._server.stop()
+
+
+@contextmanager
+def serving(fake: KmsFake, *, port: int = 0) -> Iterator[KmsServer]:
+    """A `KmsServer` answering on a thread of this process while the context is open."""
+    server = KmsServer(fake, port=port)
+    thread = Thread(target=server.serve, name="kms", daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        thread.join()

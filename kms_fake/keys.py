@@ -1,0 +1,194 @@
+"""KMS keys, as moto holds them: found by every name a caller may use, opened and sealed.
+
+The keys, their states, policies and aliases stay moto's; this module only reads them. Where moto's
+reading differs from KMS's for the two operations of this package (dossier kms.md 6.1), it is
+corrected here: an ARN of another Region or account names another key; the header of a
+multi-Region key's ciphertext is found although moto cuts the id; RSA keys decrypt RSA-OAEP; a key
+of origin EXTERNAL waits for its material, which moto cannot import.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from moto.kms import utils as moto_utils
+from moto.kms.exceptions import InvalidCiphertextException
+from moto.kms.models import kms_backends
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+_ARN = re.compile(
+    r"arn:aws[\w-]*:kms:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):(?P<name>(?:key|alias)/.+)"
+)
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+# moto's multi-Region ids keep the hyphens that KMS's have not; both name a key.
+_KEY_ID = re.compile(rf"(?:mrk-)?{_UUID}|mrk-[0-9a-f]{{32}}", re.IGNORECASE)
+_HEADER_KEY_ID = re.compile(rf"{_UUID}|mrk-[0-9a-f-]{{32}}")
+
+SYMMETRIC_DEFAULT = "SYMMETRIC_DEFAULT"
+_RSA_OAEP = {
+    "RSAES_OAEP_SHA_1": padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None),  # noqa: S303  # An algorithm of the KMS API.
+    "RSAES_OAEP_SHA_256": padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class KmsKey:
+    """One key as it is at this moment."""
+
+    key_id: str
+    arn: str
+    policy: str
+    """The key policy, JSON text."""
+    state: str
+    """KeyState of the API: Enabled, Disabled, PendingDeletion, PendingImport."""
+    usage: str
+    spec: str
+    _moto: Any
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether it encrypts with SYMMETRIC_DEFAULT."""
+        return self.spec == SYMMETRIC_DEFAULT
+
+    @property
+    def encryption_algorithms(self) -> tuple[str, ...]:
+        """What Encrypt and Decrypt may use with it."""
+        if self.usage != "ENCRYPT_DECRYPT":
+            return ()
+        if self.is_symmetric:
+            return (SYMMETRIC_DEFAULT,)
+        return tuple(_RSA_OAEP) if self.spec.startswith("RSA_") else ()
+
+    @property
+    def material_id(self) -> str:
+        """KeyMaterialId: 64 hexadecimal digits that name this key's material."""
+        return hashlib.sha256(b"KeyMaterialId" + self._moto.key_material).hexdigest()
+
+    def seal(self, plaintext: bytes, context: Mapping[str, str]) -> bytes:
+        """A CiphertextBlob in moto's format."""
+        blob: bytes = moto_utils.encrypt(
+            {self.key_id: self._moto}, self.key_id, plaintext, moto_context(context)
+        )
+        return blob
+
+    def open(self, blob: bytes, context: Mapping[str, str], algorithm: str) -> bytes | None:
+        """The plaintext, or None where blob, context or algorithm are not those of encryption."""
+        header = header_key_id(blob)
+        if header is not None and header == self.key_id[: len(header)]:
+            try:
+                plaintext: bytes
+                plaintext, _ = moto_utils.decrypt({header: self._moto}, blob, moto_context(context))
+            except InvalidCiphertextException:
+                return None
+            return plaintext
+        return self._open_rsa(blob, algorithm)
+
+    def _open_rsa(self, blob: bytes, algorithm: str) -> bytes | None:
+        oaep = _RSA_OAEP.get(algorithm)
+        if oaep is None or not self.spec.startswith("RSA_"):
+            return None
+        private_key: RSAPrivateKey = self._moto.private_key.private_key
+        try:
+            return private_key.decrypt(blob, oaep)
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class NoSuchKey:
+    """No key has that name; `text` is KMS's for it."""
+
+    text: str
+
+
+class MotoKeys:
+    """The keys of one account in one Region."""
+
+    def __init__(self, account: str, region: str) -> None:
+        self.account = account
+        self.region = region
+        self._backend: Any = kms_backends[account][region]
+
+    def named(self, name: str) -> KmsKey | NoSuchKey:
+        """The key with this key id, key ARN, alias name or alias ARN.
+
+        Texts: kms.md 2.3 C (`Key '...' does not exist`, `Invalid keyId '...'`, `Invalid arn
+        REGION`); that of an absent alias is moto's (inferred).
+        """
+        if name.startswith("arn:"):
+            match = _ARN.fullmatch(name)
+            if match is None or match["region"] != self.region:
+                return NoSuchKey(f"Invalid arn {match['region'] if match else name}")
+            if match["account"] != self.account:
+                return NoSuchKey(f"Key '{name}' does not exist")
+            name = match["name"].removeprefix("key/")
+        if name.startswith("alias/"):
+            return self._aliased(name)
+        if not _KEY_ID.fullmatch(name):
+            return NoSuchKey(f"Invalid keyId '{name}'")
+        key = self._backend.keys.get(name)
+        if key is None:
+            return NoSuchKey(f"Key '{self._arn('key/' + name)}' does not exist")
+        return _view(key)
+
+    def _aliased(self, alias: str) -> KmsKey | NoSuchKey:
+        key_id = self._backend.get_key_id_from_alias(alias)
+        if key_id is None:
+            return NoSuchKey(f"Alias {self._arn(alias)} is not found.")
+        return _view(self._backend.keys[key_id])
+
+    def of_header(self, header: str) -> KmsKey | None:
+        """The key that a ciphertext's header names."""
+        key = self._backend.keys.get(header)
+        if key is None and header.startswith("mrk-"):
+            key = next((k for i, k in self._backend.keys.items() if i.startswith(header)), None)
+        return None if key is None else _view(key)
+
+    def _arn(self, name: str) -> str:
+        return f"arn:aws:kms:{self.region}:{self.account}:{name}"
+
+
+def header_key_id(blob: bytes) -> str | None:
+    """The key id in the header of a ciphertext in moto's format, or None if it is no such thing.
+
+    36 characters of key id (cut, for a multi-Region key), 12 bytes of IV, 16 of tag, then at
+    least one byte of ciphertext.
+    """
+    if len(blob) <= moto_utils.HEADER_LEN:
+        return None
+    try:
+        header = blob[: moto_utils.KEY_ID_LEN].decode("ascii")
+    except UnicodeDecodeError:
+        return None
+    return header if _HEADER_KEY_ID.fullmatch(header) else None
+
+
+def moto_context(context: Mapping[str, str]) -> dict[str, str]:
+    """An encryption context in a form that moto authenticates without ambiguity.
+
+    moto concatenates names and values, so that {"a": "bc"} opens what {"ab": "c"} sealed; real
+    KMS authenticates the pairs. One JSON text under one name keeps them apart.
+    """
+    return {"": json.dumps(dict(context), sort_keys=True)} if context else {}
+
+
+def _view(key: Any) -> KmsKey:
+    pending_import = key.origin == "EXTERNAL" and key.key_state == "Enabled"
+    return KmsKey(
+        key_id=key.id,
+        arn=key.arn,
+        policy=key.policy,
+        state="PendingImport" if pending_import else key.key_state,
+        usage=key.key_usage or "ENCRYPT_DECRYPT",  # The API's default, which moto leaves out.
+        spec=key.key_spec,
+        _moto=key,
+    )

@@ -1,0 +1,105 @@
+"""The KMS inside moto: Decrypt and GenerateDataKey are answered by `KmsFake`, the rest by moto.
+
+moto's models are untouched. Its response class is replaced by a thin subclass while the context
+manager is open; CreateKey and PutKeyPolicy go through it only to have their policy checked, and
+encryption contexts only to be handed to moto unambiguously (`kms_fake.keys.moto_context`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from moto import mock_aws
+from moto.kms import urls
+from moto.kms.responses import KmsResponse
+
+from kms_fake import wire
+from kms_fake.errors import KmsRefusal
+from kms_fake.fake import KmsFake, check_key_policy, refuse_recipient
+from kms_fake.keys import moto_context
+from kms_fake.shapes import Operation
+
+_CONTEXTS = frozenset(
+    {"EncryptionContext", "SourceEncryptionContext", "DestinationEncryptionContext"}
+)
+
+
+class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no types.
+    """moto's handler of one KMS request, with the attested operations answered by `fake`."""
+
+    fake: ClassVar[KmsFake]
+
+    def call_action(self) -> Any:
+        """Answer the request; a refusal becomes KMS's JSON error."""
+        try:
+            refuse_recipient(self._get_action(), wire.decode_json(self._raw_body()))
+            return super().call_action()
+        except KmsRefusal as refusal:
+            body = wire.encode_refusal(refusal).decode()
+            headers = {**self.response_headers, "status": str(refusal.http_status)}
+            return refusal.http_status, headers, body
+
+    def decrypt(self) -> str:
+        """Decrypt, by the rules of this package."""
+        return self._attested(Operation.DECRYPT)
+
+    def generate_data_key(self) -> str:
+        """GenerateDataKey, by the rules of this package."""
+        return self._attested(Operation.GENERATE_DATA_KEY)
+
+    def generate_data_key_without_plaintext(self) -> str:
+        """moto's own, which would otherwise call GenerateDataKey and be judged as that."""
+        answer = json.loads(super().generate_data_key())
+        del answer["Plaintext"]
+        return json.dumps(answer)
+
+    def create_key(self) -> str:
+        """moto's own, with a policy that this KMS can enforce."""
+        check_key_policy(self._get_param("Policy"))
+        answer: str = super().create_key()
+        return answer
+
+    def put_key_policy(self) -> str:
+        """moto's own, with a policy that this KMS can enforce."""
+        check_key_policy(self._get_param("Policy"))
+        answer: str = super().put_key_policy()
+        return answer
+
+    def _get_param(self, param_name: str, if_none: Any = None) -> Any:
+        value = super()._get_param(param_name, if_none)
+        return moto_context(value) if param_name in _CONTEXTS and value else value
+
+    def _attested(self, operation: Operation) -> str:
+        answer = self.fake.call(
+            operation.value,
+            wire.decode_members(operation, self._raw_body()),
+            caller=self.fake.caller(self.get_access_key(), self.current_account),
+            region=self.region,
+        )
+        return wire.encode_answer(answer).decode()
+
+    def _raw_body(self) -> bytes:
+        return self.body if isinstance(self.body, bytes) else str(self.body).encode()
+
+
+def response_class(fake: KmsFake) -> type[AttestedKmsResponse]:
+    """The response class that answers with `fake`."""
+    return type("AttestedKmsResponse", (AttestedKmsResponse,), {"fake": fake})
+
+
+@contextmanager
+def mock_attested_kms(fake: KmsFake) -> Iterator[KmsFake]:
+    """`moto.mock_aws` with `fake` as its KMS: boto3 clients made within reach it.
+
+    Nests inside an outer `mock_aws`; what was registered for KMS before is restored.
+    """
+    before = urls.url_paths["{0}/$"]
+    with mock_aws():
+        urls.url_paths["{0}/$"] = response_class(fake).dispatch
+        try:
+            yield fake
+        finally:
+            urls.url_paths["{0}/$"] = before

@@ -1,0 +1,295 @@
+"""Key policies and identity policies, read once into a form that answers quickly.
+
+A small IAM of our own, for Decrypt and GenerateDataKey only: it knows no permissions boundaries,
+session policies, organization policies or grants. Whatever it would have to guess at is refused
+when the policy is read, naming it, so that no condition is ever skipped in silence.
+
+The source of the language is "Grammar of the IAM JSON policy language" and the "IAM JSON policy
+elements" pages of the IAM User Guide, and "Create a key policy" of the KMS Developer Guide. Each
+rule below that goes beyond the grammar names its page.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from kms_fake.conditions import Condition, all_hold, read_conditions, refuse_variables
+from kms_fake.policy_json import (
+    MalformedPolicy,
+    UnsupportedPolicy,
+    decode,
+    read_object,
+    read_string,
+    read_strings,
+    shown,
+)
+from kms_fake.principals import EVERYBODY, Principals, Unlisted, read_principals
+from kms_fake.wildcards import ArnPattern, compile_wildcards, split_arn
+
+if TYPE_CHECKING:
+    from kms_fake.conditions import Context
+
+__all__ = [
+    "EVALUATED_ACTIONS",
+    "MalformedPolicy",
+    "Policy",
+    "PolicyKind",
+    "Statement",
+    "UnsupportedPolicy",
+    "parse_policy",
+]
+
+EVALUATED_ACTIONS = frozenset(
+    {
+        "kms:Decrypt",
+        "kms:GenerateDataKey",
+        "kms:GenerateDataKeyPair",
+        "kms:GenerateDataKeyPairWithoutPlaintext",
+        "kms:GenerateDataKeyWithoutPlaintext",
+    }
+)
+"""The actions that a parsed policy can be asked about."""
+
+_VERSION_WITH_VARIABLES = "2012-10-17"
+_VERSIONS = ("2008-10-17", _VERSION_WITH_VARIABLES)
+_POLICY_ELEMENTS = frozenset({"Version", "Id", "Statement"})
+_STATEMENT_ELEMENTS = frozenset(
+    {
+        "Sid",
+        "Effect",
+        "Principal",
+        "NotPrincipal",
+        "Action",
+        "NotAction",
+        "Resource",
+        "NotResource",
+        "Condition",
+    }
+)
+_ACTION = re.compile(r"\*|(?:[A-Za-z0-9-]+|\*):[A-Za-z0-9*?_-]+")
+
+
+class PolicyKind(enum.Enum):
+    """What a policy is attached to, which decides what it must and must not hold."""
+
+    KEY = "key"
+    """The policy of a KMS key: names its principals."""
+    IDENTITY = "identity"
+    """A policy of an IAM user, group or role: its principal is who it is attached to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement that can bear on an evaluated action."""
+
+    allows: bool
+    """Whether its effect is Allow; else it is Deny."""
+    principals: Principals
+    actions: frozenset[str]
+    """Those of EVALUATED_ACTIONS that the statement is about."""
+    resources: tuple[ArnPattern, ...] | None
+    """None for `*`, every resource."""
+    conditions: tuple[Condition, ...]
+
+    def applies(self, action: str, key_arn: str, context: Context) -> bool:
+        """Whether action, key and conditions fit; the caller is asked of `principals`."""
+        if action not in self.actions:
+            return False
+        if self.resources is not None and not any(
+            resource.matches(key_arn) for resource in self.resources
+        ):
+            return False
+        return all_hold(self.conditions, context, allows=self.allows)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy, ready to be evaluated. The order of its statements means nothing."""
+
+    kind: PolicyKind
+    denies: tuple[Statement, ...]
+    allows: tuple[Statement, ...]
+
+
+def parse_policy(text: str, kind: PolicyKind) -> Policy:
+    """The policy that the JSON `text` spells; the last 256 results are kept.
+
+    Raises MalformedPolicy if it is no policy of that kind, and UnsupportedPolicy if evaluating it
+    here would be a guess. In a key policy that goes for every statement; in an identity policy only
+    for those that can match EVALUATED_ACTIONS, since the others may be about any service.
+    """
+    return _parse(text, kind)
+
+
+@lru_cache(maxsize=256)
+def _parse(text: str, kind: PolicyKind) -> Policy:
+    document = read_object(decode(text), "the policy", _POLICY_ELEMENTS)
+    read_string(document.get("Id", ""), "Id")
+    # Absent means the older language: "IAM JSON policy elements: Version" (documented).
+    version = document.get("Version", _VERSIONS[0])
+    if version not in _VERSIONS:
+        raise MalformedPolicy(f"Version: must be 2012-10-17 or 2008-10-17, not {shown(version)}")
+    reader = _StatementReader(kind, variables=version == _VERSION_WITH_VARIABLES)
+    for where, statement in _statements(document, kind):
+        reader.read(read_object(statement, where, _STATEMENT_ELEMENTS), where)
+    return Policy(kind, tuple(reader.denies), tuple(reader.allows))
+
+
+def _statements(document: dict[str, object], kind: PolicyKind) -> list[tuple[str, object]]:
+    if "Statement" not in document:
+        raise MalformedPolicy("the policy has no Statement")
+    element = document["Statement"]
+    if not isinstance(element, list):
+        return [("Statement", element)]
+    # "A key policy document must have at least one statement" (documented); IAM's page on identity
+    # policies is silent, and no statement allows nothing.
+    if not element and kind is PolicyKind.KEY:
+        raise MalformedPolicy("Statement: a key policy must have at least one statement")
+    return [(f"Statement[{index}]", statement) for index, statement in enumerate(element)]
+
+
+class _StatementReader:
+    """Reads the statements of one policy, one after the other."""
+
+    def __init__(self, kind: PolicyKind, *, variables: bool) -> None:
+        self.denies: list[Statement] = []
+        self.allows: list[Statement] = []
+        self._kind = kind
+        self._variables = variables
+        self._sids: set[str] = set()
+
+    def read(self, element: dict[str, object], where: str) -> None:
+        """Take the statement in if it can bear on an evaluated action."""
+        self._check_sid(element, where)
+        allows = _read_effect(element, where)
+        principals = self._read_principals(element, where, allows=allows)
+        actions = self._read_actions(element, where)
+        if self._kind is PolicyKind.IDENTITY and not actions:
+            return
+        resources = self._read_resources(element, where)
+        conditions = read_conditions(
+            element.get("Condition", {}), f"{where}.Condition", variables=self._variables
+        )
+        # A statement without actions or resources that could fit was only checked.
+        if actions and resources != ():
+            statements = self.allows if allows else self.denies
+            statements.append(Statement(allows, principals, actions, resources, conditions))
+
+    def _check_sid(self, element: dict[str, object], where: str) -> None:
+        """Refuse a Sid that stands twice in an identity policy.
+
+        IAM wants it unique ("IAM JSON policy elements: Sid", documented); in a key policy it is
+        "an arbitrary string" ("Create a key policy", documented).
+        """
+        sid = read_string(element.get("Sid", ""), f"{where}.Sid")
+        if self._kind is PolicyKind.KEY or not sid:
+            return
+        if sid in self._sids:
+            raise MalformedPolicy(f"{where}.Sid: {shown(sid)} stands on another statement too")
+        self._sids.add(sid)
+
+    def _read_principals(
+        self, element: dict[str, object], where: str, *, allows: bool
+    ) -> Principals:
+        name = _one_of(element, "Principal", "NotPrincipal", where)
+        if self._kind is PolicyKind.IDENTITY:
+            if name is not None:
+                raise MalformedPolicy(
+                    f"{where}.{name}: an identity policy has no principal: it is whoever the "
+                    "policy is attached to"
+                )
+            return EVERYBODY
+        if name is None:
+            raise MalformedPolicy(f"{where}: a statement of a key policy must have a Principal")
+        place = f"{where}.{name}"
+        listed = read_principals(element[name], place)
+        if name == "Principal":
+            return listed
+        if allows:
+            raise UnsupportedPolicy(
+                f'{place}: AWS does not support NotPrincipal with "Effect": "Allow"; supported: '
+                "Principal with Allow and Deny, NotPrincipal with Deny"
+            )
+        return Unlisted(listed)
+
+    def _read_actions(self, element: dict[str, object], where: str) -> frozenset[str]:
+        """Those of EVALUATED_ACTIONS that the statement is about.
+
+        Prefix and name are case-insensitive ("IAM JSON policy elements: Action", documented).
+        """
+        name = _one_of(element, "Action", "NotAction", where)
+        if name is None:
+            # "If either of the required Resource or Action elements are missing from a key policy
+            # statement, the policy statement has no effect", and the API takes it (documented:
+            # PutKeyPolicy).
+            if self._kind is PolicyKind.KEY:
+                return frozenset()
+            raise MalformedPolicy(f"{where}: a statement must have an Action or a NotAction")
+        place = f"{where}.{name}"
+        patterns = [_read_action(text, place) for text in read_strings(element[name], place)]
+        matched = frozenset(
+            action
+            for action in EVALUATED_ACTIONS
+            if any(pattern.fullmatch(action.lower()) for pattern in patterns)
+        )
+        return matched if name == "Action" else EVALUATED_ACTIONS - matched
+
+    def _read_resources(
+        self, element: dict[str, object], where: str
+    ) -> tuple[ArnPattern, ...] | None:
+        name = _one_of(element, "Resource", "NotResource", where)
+        if name == "NotResource":
+            raise UnsupportedPolicy(f"{where}.NotResource: not evaluated here; supported: Resource")
+        if name is None:
+            if self._kind is PolicyKind.KEY:
+                return ()  # As for a missing Action, above.
+            raise MalformedPolicy(f"{where}: a statement must have a Resource or a NotResource")
+        place = f"{where}.Resource"
+        texts = read_strings(element["Resource"], place)
+        for text in texts:
+            self._check_resource(text, place)
+        return None if "*" in texts else tuple(ArnPattern.of(text) for text in texts)
+
+    def _check_resource(self, text: str, where: str) -> None:
+        if text == "*":
+            return
+        segments = split_arn(text)
+        if segments[0] != "arn" or len(segments) < 3:
+            raise MalformedPolicy(f'{where}: {shown(text)} must be an ARN or "*"')
+        if "*" in segments[2] or "?" in segments[2]:
+            raise MalformedPolicy(
+                f"{where}: {shown(text)} has a wildcard for the service, which AWS does not take"
+            )
+        if len(segments) < 6 and not text.endswith("*"):
+            raise UnsupportedPolicy(
+                f"{where}: {shown(text)} is shorter than an ARN, and AWS does not document what "
+                "that means; supported: all six parts, or a * at the end"
+            )
+        refuse_variables(text, where, variables=self._variables)
+
+
+def _read_effect(element: dict[str, object], where: str) -> bool:
+    """Whether the statement allows. The value is case-sensitive ("Effect", documented)."""
+    effect = element.get("Effect")
+    if effect not in ("Allow", "Deny"):
+        raise MalformedPolicy(f"{where}.Effect: must be Allow or Deny, not {shown(effect)}")
+    return effect == "Allow"
+
+
+def _read_action(text: str, where: str) -> re.Pattern[str]:
+    if not _ACTION.fullmatch(text):
+        raise MalformedPolicy(
+            f'{where}: {shown(text)} must be a service and an action, as in kms:Decrypt, or "*"'
+        )
+    return compile_wildcards(text.lower())
+
+
+def _one_of(element: dict[str, object], name: str, negation: str, where: str) -> str | None:
+    """Which of two mutually exclusive elements is there ("IAM JSON policy element reference")."""
+    if name in element and negation in element:
+        raise MalformedPolicy(f"{where}: has both {name} and {negation}; only one can stand")
+    return next((present for present in (name, negation) if present in element), None)

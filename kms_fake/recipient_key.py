@@ -1,0 +1,43 @@
+"""The public key that an attestation document brings: what KMS can encrypt to, and what not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+)
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
+REQUIRED_BITS = 2048
+"""aws-nitro-enclaves-sdk-c, docs/kms-apis/RecipientRequest.md: "a RSA2048 key"."""
+
+
+def read_spki(der: bytes) -> PublicKeyTypes | None:
+    """The key of a DER SubjectPublicKeyInfo (RFC 5280, section 4.1), or None.
+
+    Only bytes that a DER encoder writes back unchanged count. `load_der_public_key` alone also
+    takes PKCS#1, which real KMS refuses (bug 8.3 of the field notes), and non-canonical DER.
+    """
+    try:
+        key = load_der_public_key(der)
+        canonical = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+    return key if canonical == der else None
+
+
+def is_rsa(key: PublicKeyTypes | None) -> bool:
+    """Whether `key` can take RSAES_OAEP at all."""
+    return isinstance(key, rsa.RSAPublicKey)
+
+
+def has_required_size(key: PublicKeyTypes | None) -> bool:
+    """Whether `key` is the RSA-2048 that AWS documents."""
+    return isinstance(key, rsa.RSAPublicKey) and key.key_size == REQUIRED_BITS

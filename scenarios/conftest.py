@@ -1,0 +1,90 @@
+"""What the scenarios share: statements of key policies, keys, and ways to damage a document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import pytest
+
+from scenarios.target import Key, Statement, Target
+
+ATTESTED_ACTIONS = ("kms:Decrypt", "kms:GenerateDataKey")
+
+
+class MakeStatement(Protocol):
+    """Builds one statement of a key policy; every argument has a valid default."""
+
+    def __call__(
+        self,
+        *,
+        effect: str = "Allow",
+        principal: str | None = None,
+        actions: tuple[str, ...] = ATTESTED_ACTIONS,
+        condition: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Statement:
+        """A statement about the parent instance's role unless `principal` names another."""
+        ...
+
+
+@pytest.fixture
+def statement(target: Target) -> MakeStatement:
+    """The builder of statements."""
+
+    def make(
+        *,
+        effect: str = "Allow",
+        principal: str | None = None,
+        actions: tuple[str, ...] = ATTESTED_ACTIONS,
+        condition: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Statement:
+        made: dict[str, Any] = {
+            "Effect": effect,
+            "Principal": {"AWS": principal or target.role_arn},
+            "Action": list(actions),
+            "Resource": "*",
+        }
+        if condition is not None:
+            made["Condition"] = condition
+        return made
+
+    return make
+
+
+@pytest.fixture
+def open_key(target: Target, statement: MakeStatement) -> Key:
+    """A key that the parent instance's role may use without any condition.
+
+    With it a refusal has nothing to do with policy, as in the field notes.
+    """
+    return target.key([statement()])
+
+
+@pytest.fixture
+def attested_key(target: Target, statement: MakeStatement) -> Key:
+    """A key that only the live enclave may use: by its PCR0, as AWS's documents advise."""
+    image = target.enclave().pcrs[0]
+    condition = {"StringEqualsIgnoreCase": {"kms:RecipientAttestation:ImageSha384": image}}
+    return target.key([statement(condition=condition)])
+
+
+@pytest.fixture
+def flipped() -> Callable[[bytes, int], bytes]:
+    """Makes a copy of a document with the lowest bit of one byte flipped."""
+
+    def flip(document: bytes, position: int) -> bytes:
+        damaged = bytearray(document)
+        damaged[position] ^= 1
+        return bytes(damaged)
+
+    return flip
+
+
+@pytest.fixture
+def recipient_of() -> Callable[[bytes], Mapping[str, Any]]:
+    """Makes the Recipient that the parent sends with a document it has got hold of."""
+
+    def make(document: bytes) -> Mapping[str, Any]:
+        return {"KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256", "AttestationDocument": document}
+
+    return make

@@ -1,0 +1,212 @@
+"""What a scenario may ask of the machine it runs on: the contract that every target fulfils.
+
+A target is a parent instance with one live Nitro enclave, a host proxy beside it, and a KMS: made
+of fakes (`simulator`) or real (`real_hw`). This module holds protocols and frozen values only and
+imports nothing but the standard library, so that no target depends on another.
+
+Members of requests and responses are those of the KMS API as boto3 spells them: blobs are bytes.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Members = Mapping[str, Any]
+"""Members of a KMS request or response, as boto3 takes and gives them: blobs are `bytes`."""
+
+Statement = Mapping[str, Any]
+"""One statement of a policy document, as AWS writes it in JSON."""
+
+
+class TargetUnavailable(Exception):
+    """The target cannot run scenarios here; the message says why and what to do, in a sentence."""
+
+
+class Capability(enum.Enum):
+    """What a target may lack. A scenario that needs a missing one is skipped with its name."""
+
+    PASS_HOURS = "pass-hours"  # noqa: S105  # No password.
+    """`pass_time` may be asked for hours."""
+    FOREIGN_DOCUMENT = "foreign-document"
+    """`foreign_document` makes documents under a root that KMS does not trust."""
+    RULE_SETS = "rule-sets"
+    """`rule_set` can switch between readings of what KMS refuses."""
+    IDENTITY_POLICIES = "identity-policies"
+    """`identity_policy` can take away what the parent instance's role is allowed by IAM."""
+
+
+class PublicKeyForm(enum.Enum):
+    """How the enclave puts its public key into the attestation request."""
+
+    SPKI = "spki"
+    """DER SubjectPublicKeyInfo (RFC 5280) of its RSA-2048 key: what KMS wants."""
+    PKCS1 = "pkcs1"
+    """DER RSAPublicKey (RFC 8017) of the same key: bug 8.3 of the field notes."""
+    PEM = "pem"
+    """The SubjectPublicKeyInfo as PEM text."""
+    EC_P256 = "ec-p256"
+    """DER SubjectPublicKeyInfo of a P-256 key."""
+    ABSENT = "absent"
+    """No public key: bug 8.2 of the field notes."""
+
+
+class Opener(enum.Enum):
+    """How the enclave reads CiphertextForRecipient."""
+
+    CMS = "cms"
+    """As CMS EnvelopedData in BER: the way that works."""
+    STRICT_DER = "strict-der"
+    """As CMS EnvelopedData in DER, which refuses indefinite lengths."""
+    RAW_RSA_OAEP = "raw-rsa-oaep"
+    """As if the whole blob were one RSA-OAEP ciphertext."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A response of KMS as the caller of `Kms.call` got it."""
+
+    members: Members
+
+
+@dataclass(frozen=True, slots=True)
+class KmsError:
+    """A refusal of KMS, passed on exactly as given."""
+
+    code: str
+    """The exception type, for example `ValidationException`."""
+    message: str
+    http_status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What the enclave got: KMS answered with an envelope and the enclave opened it."""
+
+    plaintext: bytes
+    response: Members
+    """The response of KMS as the host proxy passed it on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """KMS answered and the enclave would not or could not use the answer."""
+
+    reason: str
+    """`plaintext`: a Plaintext came where an envelope was due; `no-envelope`: neither came;
+    `unreadable-envelope`: the opener could not open it."""
+    detail: str
+    response: Members
+
+
+RecipientMembers = Mapping[str, Any]
+"""Overrides of the members of `Recipient` that the enclave composes (KeyEncryptionAlgorithm
+RSAES_OAEP_SHA_256 and a fresh AttestationDocument); the value None leaves a member out."""
+
+
+class Enclave(Protocol):
+    """The one live enclave, running `scenarios.workload.enclave`."""
+
+    @property
+    def pcrs(self) -> Mapping[int, str]:
+        """The PCRs of its attestation document: index to 96 lower-case hexadecimal digits."""
+        ...
+
+    def attest(
+        self,
+        *,
+        public_key: PublicKeyForm = PublicKeyForm.SPKI,
+        user_data: bytes | None = None,
+        nonce: bytes | None = None,
+    ) -> bytes:
+        """A fresh attestation document: COSE_Sign1 bytes, as the NSM returned them."""
+        ...
+
+    def run(
+        self,
+        operation: str,
+        members: Members,
+        *,
+        recipient: RecipientMembers | None = None,
+        send_recipient: bool = True,
+        public_key: PublicKeyForm = PublicKeyForm.SPKI,
+        opener: Opener = Opener.CMS,
+    ) -> Opened | KmsError | Refused:
+        """Call KMS from inside the enclave through the host proxy, and open what comes back.
+
+        `members` are the request's members without Recipient. The enclave attests a fresh
+        document with its public key in the form `public_key` and adds Recipient, with the
+        overrides `recipient`; with `send_recipient` False it sends none and still expects an
+        envelope.
+        """
+        ...
+
+
+class Key(Protocol):
+    """A symmetric KMS key made for one scenario."""
+
+    @property
+    def arn(self) -> str:
+        """`arn:aws:kms:REGION:ACCOUNT:key/ID`."""
+        ...
+
+    def encrypt(self, plaintext: bytes, context: Mapping[str, str] | None = None) -> bytes:
+        """A CiphertextBlob of `plaintext` (1 to 4096 bytes) under this key."""
+        ...
+
+
+class Kms(Protocol):
+    """KMS as the parent instance reaches it with its own role, without the enclave."""
+
+    def call(self, operation: str, members: Members) -> Result | KmsError:
+        """Send one request exactly as given."""
+        ...
+
+
+class Target(Protocol):
+    """A parent instance with its enclave, its proxy and its KMS."""
+
+    name: str
+    capabilities: frozenset[Capability]
+    kms: Kms
+    role_arn: str
+    """The IAM role of the parent instance, with which the proxy and `kms` call."""
+    account_root: str
+    """`arn:aws:iam::ACCOUNT:root`."""
+
+    def enclave(self, *, debug: bool = False) -> Enclave:
+        """The live enclave; boots it anew where the mode differs. One lives at a time."""
+        ...
+
+    def key(self, statements: Sequence[Statement]) -> Key:
+        """A new key whose policy is the target's administrator statement plus `statements`.
+
+        The administrator statement allows managing and Encrypt, never Decrypt or GenerateDataKey.
+        """
+        ...
+
+    def pass_time(self, seconds: float) -> None:
+        """Let `seconds` pass for the NSM and for KMS."""
+        ...
+
+    def foreign_document(self, *, pcrs: Mapping[int, str]) -> bytes:
+        """A fresh, well-made document under a root of somebody else.
+
+        It has these PCR0, PCR1 and PCR2 and a usable public key of its maker.
+        """
+        ...
+
+    def rule_set(self, name: str) -> AbstractContextManager[None]:
+        """Within the context KMS follows the rule set `name`: `aws` or `field-notes`."""
+        ...
+
+    def identity_policy(self, statements: Sequence[Statement]) -> AbstractContextManager[None]:
+        """Within the context IAM allows the parent instance's role exactly `statements`."""
+        ...
+
+    def close(self) -> None:
+        """End the enclave and the proxy and remove what was made."""
+        ...

@@ -1,0 +1,317 @@
+"""The simulator as a target of the scenario suite: both fakes, and the workload's real processes.
+
+The fake NSM and the KMS fake run in this process, behind a Unix socket and an HTTP server; the
+enclave program and the host proxy are processes of their own that find each other in the fabric.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import boto3
+import cbor2
+from botocore import xform_name
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from moto.core import DEFAULT_ACCOUNT_ID
+
+from kms_fake import KmsFake, RuleSet, serving
+from kms_fake.callers import Caller, default_principal, identity_of_policies
+from kms_fake.roots import root_from_der
+from nsm_fake import EnclaveIdentity, NitroSecurityModule, NsmPki, NsmSocketServer
+from scenarios.target import (
+    Capability,
+    KmsError,
+    Members,
+    Opened,
+    Opener,
+    PublicKeyForm,
+    RecipientMembers,
+    Refused,
+    Result,
+    Statement,
+)
+from scenarios.workload import frames, messages
+from simulator.clock import SimulatedClock
+from simulator.fabric import ENCLAVE_CID, Fabric, temporary_fabric
+from simulator.processes import Program
+
+REGION = "us-east-1"
+CONTROL_PORT = 5000
+PROXY_PORT = 8000
+
+_ANSWER_SECONDS = 60.0
+_PARENT_CREDENTIALS = {
+    # moto's IAM does not know this key, so it is the parent instance's role.
+    "aws_access_key_id": "PARENTINSTANCE",
+    "aws_secret_access_key": "any",
+}
+_ADMINISTRATION = (
+    *("kms:Create*", "kms:Describe*", "kms:Enable*", "kms:Disable*", "kms:Get*", "kms:List*"),
+    *("kms:Put*", "kms:Update*", "kms:ScheduleKeyDeletion", "kms:Encrypt"),
+)
+
+
+def kms_client(endpoint: str) -> Any:
+    """A boto3 client of the parent instance's role at `endpoint`. One attempt, no retries."""
+    return boto3.client(
+        "kms",
+        region_name=REGION,
+        endpoint_url=endpoint,
+        config=Config(retries={"total_max_attempts": 1}),
+        **_PARENT_CREDENTIALS,
+    )
+
+
+class SimulatedKms:
+    """KMS as the parent instance reaches it, over HTTP."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.client = kms_client(endpoint)
+
+    def call(self, operation: str, members: Members) -> Result | KmsError:
+        """Send one request exactly as given."""
+        try:
+            response = getattr(self.client, xform_name(operation))(**members)
+        except ClientError as error:
+            details = error.response
+            return KmsError(
+                code=details["Error"]["Code"],
+                message=details["Error"]["Message"],
+                http_status=details["ResponseMetadata"]["HTTPStatusCode"],
+            )
+        response.pop("ResponseMetadata")
+        return Result(response)
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedKey:
+    """A key in moto."""
+
+    arn: str
+    _client: Any
+
+    def encrypt(self, plaintext: bytes, context: Mapping[str, str] | None = None) -> bytes:
+        """A CiphertextBlob of `plaintext`."""
+        blob: bytes = self._client.encrypt(
+            KeyId=self.arn, Plaintext=plaintext, EncryptionContext=dict(context or {})
+        )["CiphertextBlob"]
+        return blob
+
+
+class SimulatedEnclave:
+    """The enclave program, spoken to through its control port."""
+
+    def __init__(self, fabric: Fabric, identity: EnclaveIdentity, module: NitroSecurityModule):
+        self._fabric = fabric
+        self.debug = identity.debug_mode
+        self._module = module
+
+    @property
+    def pcrs(self) -> Mapping[int, str]:
+        """The PCRs of its attestation document."""
+        answer = self._ask({"command": "describe"})
+        return {int(index): digest.hex() for index, digest in answer["pcrs"].items()}
+
+    def attest(
+        self,
+        *,
+        public_key: PublicKeyForm = PublicKeyForm.SPKI,
+        user_data: bytes | None = None,
+        nonce: bytes | None = None,
+    ) -> bytes:
+        """A fresh attestation document."""
+        request = {"user_data": user_data, "nonce": nonce, "public_key": public_key.value}
+        document: bytes = self._ask({"command": "attest", **request})["document"]
+        return document
+
+    def run(
+        self,
+        operation: str,
+        members: Members,
+        *,
+        recipient: RecipientMembers | None = None,
+        send_recipient: bool = True,
+        public_key: PublicKeyForm = PublicKeyForm.SPKI,
+        opener: Opener = Opener.CMS,
+    ) -> Opened | KmsError | Refused:
+        """Call KMS from inside the enclave and open what comes back."""
+        request = {
+            "command": "run",
+            "operation": operation,
+            "members": dict(members),
+            "recipient": dict(recipient or {}),
+            "send_recipient": send_recipient,
+            "public_key": public_key.value,
+            "opener": opener.value,
+        }
+        try:
+            answer = self._ask(request)
+        except messages.AnswerError as error:
+            if error.kind is not messages.Kind.KMS or error.http_status is None:
+                raise
+            return KmsError(error.code, error.message, error.http_status)
+        if answer["outcome"] == "opened":
+            return Opened(answer["plaintext"], answer["response"])
+        return Refused(answer["reason"], answer["detail"], answer["response"])
+
+    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self._fabric.socket(ENCLAVE_CID, CONTROL_PORT)))
+            frames.send(connection, frames.encode({"version": messages.VERSION, **request}))
+            answer = frames.receive(connection, wait_seconds=_ANSWER_SECONDS)
+        if answer is None:
+            raise ConnectionError("the enclave program closed the connection without an answer")
+        return messages.result_of(answer)
+
+
+class SimulatorTarget:
+    """A parent instance made of fakes. Use as a context manager, or `close` it."""
+
+    name = "simulator"
+    capabilities = frozenset(Capability)
+    role_arn = default_principal(DEFAULT_ACCOUNT_ID).principal_arn
+    account_root = f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:root"
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._enclave_stack = ExitStack()
+        self._enclave: SimulatedEnclave | None = None
+        self.clock = SimulatedClock()
+        self.pki = NsmPki()
+        root = root_from_der(self.pki.root_certificate_der)
+        self.fake = KmsFake([root], clock=self.clock)
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> None:
+        server = self._stack.enter_context(serving(self.fake))
+        self.kms = SimulatedKms(server.endpoint)
+        self._stack.callback(self.kms.client.close)
+        self._fabric = self._stack.enter_context(temporary_fabric())
+        proxy = Program(
+            "scenarios.workload.kms_proxy_host",
+            ["--port", str(PROXY_PORT), "--region", REGION, "--endpoint-url", server.endpoint],
+            {
+                **self._fabric.environment,
+                "AWS_ACCESS_KEY_ID": _PARENT_CREDENTIALS["aws_access_key_id"],
+                "AWS_SECRET_ACCESS_KEY": _PARENT_CREDENTIALS["aws_secret_access_key"],
+            },
+        )
+        self._stack.callback(proxy.close)
+        # The enclave boots while the proxy starts; it dials the proxy only when told to.
+        self._boot(debug=False)
+        proxy.wait_until_ready()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes and the servers and remove the fabric."""
+        self._enclave_stack.close()
+        self._stack.close()
+
+    def enclave(self, *, debug: bool = False) -> SimulatedEnclave:
+        """The live enclave, booted anew where the mode differs."""
+        if self._enclave is None or self._enclave.debug != debug:
+            self._boot(debug=debug)
+        if self._enclave is None:
+            raise RuntimeError("the enclave did not boot")
+        return self._enclave
+
+    def _boot(self, *, debug: bool) -> None:
+        self._enclave_stack.close()
+        self._enclave = None
+        identity = EnclaveIdentity.create(
+            clock=self.clock,
+            label="scenarios",
+            role_arn=self.role_arn,
+            region=REGION,
+            debug_mode=debug,
+        )
+        module = NitroSecurityModule(identity, self.pki, self.clock)
+        stack = self._enclave_stack
+        stack.enter_context(NsmSocketServer(module.handle, self._fabric.nsm_socket))
+        program = Program(
+            "scenarios.workload.enclave",
+            ["--control-port", str(CONTROL_PORT), "--proxy-port", str(PROXY_PORT)],
+            self._fabric.environment,
+        )
+        stack.callback(program.close)
+        program.wait_until_ready()
+        self._enclave = SimulatedEnclave(self._fabric, identity, module)
+
+    def key(self, statements: Sequence[Statement]) -> SimulatedKey:
+        """A new key with the administrator statement and `statements`."""
+        administrator = {
+            "Sid": "Administrator",
+            "Effect": "Allow",
+            "Principal": {"AWS": self.account_root},
+            "Action": list(_ADMINISTRATION),
+            "Resource": "*",
+        }
+        policy = policy_text([administrator, *statements])
+        metadata = self.kms.client.create_key(Policy=policy)["KeyMetadata"]
+        return SimulatedKey(metadata["Arn"], self.kms.client)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let `seconds` pass for the NSM and for KMS."""
+        self.clock.pass_time(seconds)
+
+    def foreign_document(self, *, pcrs: Mapping[int, str]) -> bytes:
+        """A well-made document with these PCR0, 1 and 2, under the root of another PKI."""
+        identity = EnclaveIdentity.create(
+            clock=self.clock,
+            pcr0=bytes.fromhex(pcrs[0]),
+            pcr1=bytes.fromhex(pcrs[1]),
+            pcr2=bytes.fromhex(pcrs[2]),
+            role_arn=self.role_arn,
+        )
+        module = NitroSecurityModule(identity, NsmPki(), self.clock)
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+        spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        options = {"user_data": None, "nonce": None, "public_key": spki}
+        answer = cbor2.loads(module.handle(cbor2.dumps({"Attestation": options})))
+        document: bytes = answer["Attestation"]["document"]
+        return document
+
+    @contextmanager
+    def rule_set(self, name: str) -> Iterator[None]:
+        """Within the context KMS follows the rule set `name`."""
+        before = self.fake.settings
+        self.fake.settings = replace(before, rule_set=RuleSet(name))
+        try:
+            yield
+        finally:
+            self.fake.settings = before
+
+    @contextmanager
+    def identity_policy(self, statements: Sequence[Statement]) -> Iterator[None]:
+        """Within the context IAM allows the parent instance's role exactly `statements`."""
+        before = self.fake.default_caller
+        self.fake.default_caller = Caller(
+            default_principal(DEFAULT_ACCOUNT_ID),
+            identity_of_policies([policy_text(statements)] if statements else []),
+        )
+        try:
+            yield
+        finally:
+            self.fake.default_caller = before
+
+
+def policy_text(statements: Sequence[Statement]) -> str:
+    """A policy document of `statements`."""
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})

@@ -1,0 +1,90 @@
+"""Who imports whom: the table that keeps the two fakes apart and the suite free of targets."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("nsm_fake", "kms_fake", "simulator", "scenarios", "real_hw")
+CONTRACT = "scenarios.target"
+WORKLOAD = "scenarios.workload"
+
+# A string such as "scenarios.workload.enclave" is a module to be started with -m: it counts too.
+MODULE_NAME = re.compile(rf"(?:{'|'.join(PACKAGES)})(?:\.[a-z_]+)+")
+
+
+def allowed(path: Path) -> tuple[str, ...]:
+    """The modules of ours, and all below them, that the file may import beside its own part."""
+    part = path.relative_to(ROOT)
+    match part.parts:
+        case ("nsm_fake" | "kms_fake" as fake, *_):
+            return (fake,)
+        case ("simulator", *_):
+            return ("simulator", "nsm_fake", "kms_fake", CONTRACT, WORKLOAD)
+        case ("real_hw", *_):
+            return ("real_hw", CONTRACT, WORKLOAD)
+        case ("scenarios", "workload", *_):
+            return (WORKLOAD,)
+        case ("scenarios", name) if name.startswith(("test_", "conftest")):
+            return (CONTRACT,)
+        case ("scenarios", *_):
+            return ()
+    raise AssertionError(f"no rule for {part}")
+
+
+def uses(source: str) -> Iterator[str]:
+    """The modules of ours that a source imports, by statement or as the name of one to start."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str(module), names=names):
+                yield from (f"{module}.{alias.name}" for alias in names)
+            case ast.Constant(value=str(text)) if MODULE_NAME.fullmatch(text):
+                yield text
+
+
+def foreign(source: str, permitted: tuple[str, ...]) -> list[str]:
+    ours = (name for name in uses(source) if name.split(".")[0] in PACKAGES)
+    return [
+        name
+        for name in ours
+        if not any(name == module or name.startswith(f"{module}.") for module in permitted)
+    ]
+
+
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_only_what_its_part_may(path: Path) -> None:
+    assert foreign(path.read_text(), allowed(path)) == []
+
+
+def test_every_package_is_checked() -> None:
+    assert {path.relative_to(ROOT).parts[0] for path in SOURCES} == set(PACKAGES)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import nsm_fake",
+        "from nsm_fake import pki",
+        "def late():\n    from nsm_fake.pki import NsmPki",
+        "command = [sys.executable, '-m', 'nsm_fake.pki']",
+    ],
+)
+def test_a_fake_that_reaches_for_the_other_is_caught(source: str) -> None:
+    assert foreign(source, allowed(ROOT / "kms_fake" / "fake.py"))
+
+
+def test_a_scenario_may_import_the_contract_alone() -> None:
+    permitted = allowed(ROOT / "scenarios" / "test_flow.py")
+    assert foreign("from scenarios.target import Target", permitted) == []
+    assert foreign("from scenarios.workload import frames", permitted)
+    assert foreign("import simulator", permitted)
