@@ -92,7 +92,8 @@ def _policies_of_role(iam: Any, role_arn: str) -> Iterator[str]:
 
 
 def _attached(holder: Any) -> Iterator[str]:
-    yield from _texts(policy.document for policy in holder.managed_policies.values())
+    for policy in holder.managed_policies.values():
+        yield from _texts(version.document for version in policy.versions if version.is_default)
 
 
 def _texts(documents: Any) -> Iterator[str]:

@@ -73,13 +73,18 @@ def encode(
     iv: bytes,
     encrypted_content: bytes,
     form: ContentForm,
+    key_encryption_algorithm: bytes | None = None,
 ) -> bytes:
-    """The envelope made of its parts; pure, so that real samples can be rebuilt from theirs."""
+    """The envelope made of its parts; pure, so that real samples can be rebuilt from theirs.
+
+    `key_encryption_algorithm` is a DER AlgorithmIdentifier: RSAES-OAEP with SHA-256 where it is
+    None, which is all that KMS writes today.
+    """
     recipient = _der(
         0x30,
         _VERSION_2,
         _der(0x80, subject_key_identifier),
-        _oaep_with_sha_256(),
+        key_encryption_algorithm or _oaep_with_sha_256(),
         _der(0x04, encrypted_key),
     )
     enveloped = (

@@ -35,6 +35,8 @@ _THREADS = 32
 _REQUEST_TIMEOUT_SECONDS = 10
 # cheroot closes idle connections beyond ten, under the hands of clients that pool them.
 _KEEP_ALIVE_CONNECTIONS = 1000
+# How often cheroot's loop looks whether it should stop.
+_STOP_INTERVAL_SECONDS = 0.1
 
 _CREDENTIAL = re.compile(
     r"Credential=(?P<key>[^/]+)/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request"
@@ -179,6 +181,7 @@ class KmsServer:
             timeout=_REQUEST_TIMEOUT_SECONDS,
         )
         self._server.max_request_body_size = MAX_BODY
+        self._server.expiration_interval = _STOP_INTERVAL_SECONDS
         self._server.keep_alive_conn_limit = _KEEP_ALIVE_CONNECTIONS
         self._server.prepare()
         host, bound_port = self._server.bind_addr[:2]

@@ -28,7 +28,7 @@ from kms_fake.policy_json import (
     shown,
 )
 from kms_fake.principals import EVERYBODY, Principals, Unlisted, read_principals
-from kms_fake.wildcards import ArnPattern, compile_wildcards, split_arn
+from kms_fake.wildcards import ArnPattern, compile_wildcards
 
 if TYPE_CHECKING:
     from kms_fake.conditions import Context
@@ -257,7 +257,7 @@ class _StatementReader:
     def _check_resource(self, text: str, where: str) -> None:
         if text == "*":
             return
-        segments = split_arn(text)
+        segments = text.split(":")
         if segments[0] != "arn" or len(segments) < 3:
             raise MalformedPolicy(f'{where}: {shown(text)} must be an ARN or "*"')
         if "*" in segments[2] or "?" in segments[2]:

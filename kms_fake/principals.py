@@ -60,9 +60,8 @@ class Listed:
     """A Principal element.
 
     - `*` is everybody ("All principals", documented).
-    - An account's ARN and its bare number are the same and mean the account (documented); for the
-      account's own root user that is the user itself ("Create a key policy": the account principal
-      represents the account and its administrators, including the root user; documented).
+    - An account's ARN and its bare number are the same and mean the account, its root user included
+      ("AWS account principals"; "Create a key policy"; documented).
     - A role's ARN means its sessions, a session's ARN that session only ("IAM role principals",
       "Role session principals", documented). Names are compared exactly: user names are
       case-sensitive in a Principal (documented), role names with them (inferred).
@@ -78,9 +77,7 @@ class Listed:
         """How `principal` is meant."""
         if self.everybody or principal.arn in self.arns or principal.principal_arn in self.arns:
             return Match.NAMED
-        if not self.has_account_of(principal):
-            return Match.NONE
-        return Match.NAMED if principal.arn == principal.account_arn else Match.ACCOUNT
+        return Match.ACCOUNT if self.has_account_of(principal) else Match.NONE
 
     def has_account_of(self, principal: Principal) -> bool:
         """Whether the caller's account is listed as such."""

@@ -91,12 +91,12 @@ RULES: tuple[Rule, ...] = (
         "members of KMS",
     ),
     Rule(
-        "request.dry-run-modifiers", "UnsupportedOperationException", None, checks.modifiers,
-        _UNKNOWN, _UNKNOWN, _UNKNOWN, "a limit of this fake, not of KMS", operations=DECRYPT,
-    ),
-    Rule(
         "request.data-key-size", "ValidationException", NO_SIZE, checks.data_key_size,
         _REPORTED, _REPORTED, _INFERRED, "field notes, bug 7; moto", operations=GENERATE,
+    ),
+    Rule(
+        "request.dry-run-modifiers", "UnsupportedOperationException", None, checks.modifiers,
+        _UNKNOWN, _UNKNOWN, _UNKNOWN, "a limit of this fake, not of KMS", operations=DECRYPT,
     ),
     Rule(
         "recipient.encryption-algorithm", "ValidationException", NO_ALGORITHM,
@@ -222,8 +222,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "authorization.identity", "AccessDeniedException", "{}",
-        checks.denied(Denial.NO_IDENTITY_ALLOW), _INFERRED, _INFERRED, _INFERRED,
-        '"Troubleshoot access denied error messages", IAM User Guide',
+        checks.denied(Denial.NO_IDENTITY_ALLOW), _REPORTED, _REPORTED, _INFERRED,
+        "cattle-ops/terraform-aws-gitlab-runner, pull request 1253: kms:Decrypt, KMS status 400",
     ),
     Rule(
         "key.disabled", "DisabledException", "{} is disabled.", checks.disabled,

@@ -49,13 +49,13 @@ class ArnPattern:
         return cls(
             tuple(
                 (compile_wildcards(segment), segment.endswith("*"))
-                for segment in split_arn(pattern)
+                for segment in pattern.split(":")
             )
         )
 
     def matches(self, arn: str) -> bool:
         """Whether the ARN `arn`, which has no wildcards, is meant."""
-        return self._match(0, split_arn(arn))
+        return self._match(0, arn.split(":"))
 
     def _match(self, first: int, segments: list[str]) -> bool:
         if first == len(self.segments):
@@ -67,8 +67,3 @@ class ArnPattern:
             return False
         furthest = len(segments) if goes_on else 1
         return any(self._match(first + 1, segments[taken:]) for taken in range(1, furthest + 1))
-
-
-def split_arn(arn: str) -> list[str]:
-    """The segments of an ARN: at most six, since the resource part may hold colons itself."""
-    return arn.split(":", 5)

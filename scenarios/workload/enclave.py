@@ -148,12 +148,14 @@ class Enclave:
         return self._outcome(self._call_kms(operation, members), opener)
 
     def _recipient(self, overrides: Mapping[str, Any], form: PublicKeyForm) -> dict[str, Any]:
-        recipient: dict[str, Any] = {"KeyEncryptionAlgorithm": KEY_ENCRYPTION_ALGORITHM}
-        if "AttestationDocument" not in overrides:
-            recipient["AttestationDocument"] = attestation.attest(
-                user_data=None, nonce=None, public_key=self._keys.public(form)
-            )
-        recipient.update(overrides)
+        document = attestation.attest(
+            user_data=None, nonce=None, public_key=self._keys.public(form)
+        )
+        recipient = {
+            "KeyEncryptionAlgorithm": KEY_ENCRYPTION_ALGORITHM,
+            "AttestationDocument": document,
+            **overrides,
+        }
         return {name: value for name, value in recipient.items() if value is not None}
 
     def _call_kms(self, operation: str, members: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """Opens CiphertextForRecipient, the envelope in which KMS gives an enclave its plaintext.
 
-The envelope is CMS EnvelopedData (RFC 5652) in BER, not DER: documented by AWS only as "CMS", its
-layout below is reported: that of every published sample of the real service. Exactly that layout
-is read, as BER allows it to be written; anything else is refused with the place where it differs.
-Nothing in an envelope authenticates KMS: whoever knows the enclave's public key can make one. Two
-openers that do not work on real envelopes are here because clients have tried them.
+The envelope is CMS EnvelopedData (RFC 5652) in BER, not DER. That it is CMS is documented (AWS's
+NitroTPM-Tools opens it by `openssl cms`); its layout below is reported: that of every published
+sample of the real service. Exactly that layout is read, as BER allows it to be written; anything
+else is refused with the place where it differs. Nothing in an envelope authenticates KMS: whoever
+knows the enclave's public key can make one. Two openers that do not work on real envelopes are here
+because clients have tried them.
 """
 
 from __future__ import annotations

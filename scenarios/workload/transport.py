@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import math
 import os
 import socket
 import struct
@@ -177,8 +178,12 @@ def _checked_path(path: Path) -> str:
 def _connect_unix(path: Path, timeout: float) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.settimeout(timeout)
+        # Linux refuses a non-blocking connection at once where the listener's queue is full, as a
+        # burst fills it; a blocking one waits, as vsock does, for as long as SO_SNDTIMEO says.
+        limit = struct.pack("@ll", math.ceil(timeout), 0)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         connection.connect(_checked_path(path))
+        connection.settimeout(timeout)
     except OSError as error:
         connection.close()
         raise TransportError(

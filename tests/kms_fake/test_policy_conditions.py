@@ -33,6 +33,7 @@ def holds(
         pytest.param("StringEquals", "9fed*", LOWER, False, id="equals-has-no-wildcards"),
         pytest.param("StringEquals", [OTHER, LOWER], LOWER, True, id="equals-one-of-two"),
         pytest.param("StringEqualsIgnoreCase", LOWER.upper(), LOWER, True, id="ignoring-case"),
+        pytest.param("StringEqualsIgnoreCase", "aBc", "AbC", True, id="ignoring-both-cases"),
         pytest.param("StringEqualsIgnoreCase", OTHER, LOWER, False, id="ignoring-case-other"),
         pytest.param("StringLike", "9fed*", LOWER, True, id="like"),
         pytest.param("StringLike", "9FED*", LOWER, False, id="like-is-case-sensitive"),

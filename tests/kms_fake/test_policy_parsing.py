@@ -336,9 +336,10 @@ def test_unsupported_elements(kind: PolicyKind, changes: dict[str, Any], message
         parse_with(kind, **changes)
 
 
-def test_variables_are_literal_text_in_the_older_language() -> None:
+@pytest.mark.parametrize("version", ["2008-10-17", DROPPED], ids=["2008-10-17", "absent"])
+def test_variables_are_literal_text_in_the_older_language(version: object) -> None:
     condition = {"StringEquals": {"kms:EncryptionContext:user": "${aws:username}"}}
-    policy = parse(KEY, statement(KEY, Condition=condition), Version="2008-10-17")
+    policy = parse(KEY, statement(KEY, Condition=condition), Version=version)
     assert len(policy.allows) == 1
 
 

@@ -58,6 +58,7 @@ def test_no_pattern_backtracks_without_end() -> None:
         pytest.param("arn:aws:kms:*:key/*", True, id="star-that-ends-its-segment-goes-on"),
         pytest.param("arn:aws:kms:eu*1:*:key/*", True, id="star-inside-a-segment"),
         pytest.param("arn:aws:kms:eu*3:key/*", False, id="star-inside-a-segment-stays-in-it"),
+        pytest.param("arn:aws:kms:eu-central-1:key/*", False, id="a-plain-segment-stays-in-it"),
         pytest.param("arn:aws:kms:eu-central-?:111122223333:key/*", True, id="question-mark"),
         pytest.param("arn:aws:kms:eu-central-1?111122223333:key/*", False, id="not-the-colon"),
         pytest.param("arn:aws:kms:*:999999999999:key/*", False, id="another-account"),

@@ -18,8 +18,12 @@ FIRST_MS = int(dt.datetime(2019, 11, 3, 13, 28, 8, tzinfo=dt.UTC).timestamp() * 
 LAST_MS = int(dt.datetime(2049, 10, 8, 13, 28, 5, tzinfo=dt.UTC).timestamp() * 1000)
 
 
-def identity(**members: str) -> EnclaveIdentity:
-    return EnclaveIdentity.create(clock=lambda: START_MS, seed=b"who", **members)  # type: ignore[arg-type]
+def identity(
+    instance_id: str = "i-0123456789abcdef0", region: str = "us-east-1"
+) -> EnclaveIdentity:
+    return EnclaveIdentity.create(
+        clock=lambda: START_MS, seed=b"who", instance_id=instance_id, region=region
+    )
 
 
 def ders(chain: SigningChain) -> list[bytes]:

@@ -121,9 +121,11 @@ def _encode_envelope(
     return open_ended(0x30, kind, open_ended(0xA0, enveloped))
 
 
-def _seal(plaintext: bytes, key: rsa.RSAPublicKey, **form: Any) -> bytes:
+def _seal(
+    plaintext: bytes, key: rsa.RSAPublicKey, *, content_key: bytes = b"k" * 32, **form: Any
+) -> bytes:
     """An envelope of `plaintext` to `key`; `form` as for `encode_envelope`."""
-    content_key, iv = os.urandom(32), os.urandom(16)
+    iv = b"initialization v"
     padder = padding.PKCS7(128).padder()
     encryptor = Cipher(algorithms.AES256(content_key), modes.CBC(iv)).encryptor()
     padded = padder.update(plaintext) + padder.finalize()
@@ -168,6 +170,7 @@ def in_fabric(fabric: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
+    request_queue_size = 64
 
 
 class _NsmHandler(socketserver.StreamRequestHandler):
@@ -205,6 +208,8 @@ def nsm(fabric: Path) -> Iterator[Path]:
 
 
 class _StubKms(ThreadingHTTPServer):
+    request_queue_size = 64
+
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _KmsHandler)
         self.requests: list[tuple[str, dict[str, Any]]] = []

@@ -201,7 +201,7 @@ def test_an_envelope_for_another_key_is_told_by_its_identifier(
     [
         {"encrypted_key": bytes(256)},
         {"encrypted_key": b"short"},
-        {"ciphertext": bytes(16)},
+        {"ciphertext": bytes(16)},  # No valid padding, the key being fixed.
         {"ciphertext": bytes(15)},
         {"ciphertext": b""},
         {"ciphertext": b"", "form": "primitive"},

@@ -9,7 +9,9 @@ import ctypes
 import errno
 import os
 import socket
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,19 @@ def test_the_fabric_uses_nothing_but_unix_sockets(
     with transport.listen(PORT, fabric_cid=16), transport.connect(16, PORT, 5):
         pass
     assert set(families) == {socket.AF_UNIX}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses at once")
+def test_a_full_queue_of_a_listener_is_waited_for(fabric: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server, ThreadPoolExecutor(max_workers=4) as pool:
+        server.bind(str(fabric / f"16_{PORT}.sock"))
+        server.listen(0)
+        waiting = [pool.submit(transport.connect, 16, PORT, 10.0) for _ in range(4)]
+        for _ in waiting:
+            server.accept()[0].close()
+        for connection in waiting:
+            connection.result().close()
+    (fabric / f"16_{PORT}.sock").unlink()
 
 
 def test_cids_are_different_addresses() -> None:

@@ -1,0 +1,262 @@
+"""For each row of the rule table, requests that meet it; for neighbours, one that meets both.
+
+A case names the row that must refuse. They are ordinary tests (`test_rules.py`) and, together, the
+measure of the table itself (`test_rule_table.py`): each row, left out or moved, must fail one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from kms_fake.callers import Caller
+from tests.kms_fake.world import (
+    AUTHORITY,
+    FIELD_NOTES,
+    FOREIGN_ROOT,
+    MINUTE_MS,
+    NOW_MS,
+    PCR0,
+    ROLE,
+    ROOT,
+    ROOT_PRINCIPAL,
+    SIGNER,
+    Link,
+    Request,
+    caller,
+    ec_spki,
+    moto_key,
+    pkcs1,
+    policy,
+    sealed,
+    spki,
+    statement,
+)
+
+Break = Callable[[Request], None]
+
+_ABSENT_KEY = "00000000-0000-4000-8000-000000000000"
+_RANDOM = os.urandom(500)
+_EXPIRED = Link(subject="signer", issuer="authority", ca=False, ends_ms=NOW_MS - 1000)
+_MISSIGNED = Link(subject="signer", issuer="authority", ca=False, signed_by="foreign root")
+_FOREIGN_AUTHORITY = Link(subject="authority", issuer="foreign root", path_length=0)
+_DENY = {"Effect": "Deny"}
+_CONDITIONED = {"Condition": {"StringEquals": {PCR0: "ff" * 48}}}
+
+
+def _set(part: str, **values: Any) -> Break:
+    def change(request: Request) -> None:
+        getattr(request, part).update(values)
+
+    return change
+
+
+def _key(**arguments: Any) -> Break:
+    def change(request: Request) -> None:
+        request.key = partial(moto_key, **arguments)
+
+    return change
+
+
+def _caller(make: Callable[[], Caller]) -> Break:
+    def change(request: Request) -> None:
+        request.caller = make
+
+    return change
+
+
+def _given(value: object) -> Break:
+    def change(request: Request) -> None:
+        request.given = value
+
+    return change
+
+
+def _foreign_ciphertext(request: Request) -> None:
+    request.members["CiphertextBlob"] = _ABSENT_KEY.encode() + sealed(moto_key())[36:]
+
+
+def _other_key_id(request: Request) -> None:
+    request.members["KeyId"] = moto_key("another")
+
+
+def _broken_context(request: Request) -> None:
+    request.members["EncryptionContext"] = {"not": "the one"}
+
+
+def _rsa_algorithm(request: Request) -> None:
+    request.members |= {"KeyId": request.key(), "EncryptionAlgorithm": "RSAES_OAEP_SHA_256"}
+
+
+def _unreadable_policy() -> Caller:
+    return Caller(caller().principal, caller().identity, unreadable_policy="not evaluated")
+
+
+BREAKS: Mapping[str, Break] = {
+    "request.object": _given(["not", "an", "object"]),
+    "request.member-type": _set("members", GrantTokens="not a list"),
+    "request.constraint": _set("members", KeyId="x" * 2049),
+    "request.data-key-size": _set("members", NumberOfBytes=32),
+    "request.dry-run-modifiers": _set("members", DryRunModifiers=["IGNORE_CIPHERTEXT"]),
+    "recipient.encryption-algorithm": _set("settings", **FIELD_NOTES),
+    "recipient.key-encryption-algorithm": _set("recipient", KeyEncryptionAlgorithm=None),
+    "recipient.attestation-document": _set("recipient", AttestationDocument=None),
+    "document.structure": _set("document", raw=_RANDOM),
+    "document.payload": _set("document", fields={"digest": "SHA256"}),
+    "document.certificate": _set("document", fields={"certificate": b"no certificate"}),
+    "document.root": _set("document", chain=(FOREIGN_ROOT, _FOREIGN_AUTHORITY)),
+    "document.chain": _set("document", signer=_MISSIGNED),
+    "document.validity": _set("document", signer=_EXPIRED),
+    "document.signature": _set("document", flip_signature=True),
+    "document.age": _set("document", timestamp_ms=NOW_MS - 5 * MINUTE_MS - 1),
+    "document.future": _set("document", timestamp_ms=NOW_MS + 5 * MINUTE_MS + 1),
+    "public-key.missing": _set("document", public_key=None),
+    "public-key.encoding": _set("document", public_key=pkcs1()),
+    "public-key.algorithm": _set("document", public_key=ec_spki()),
+    "public-key.size": _set("document", public_key=spki(3072)),
+    "ciphertext.unparsable": _set("members", CiphertextBlob=b"no ciphertext"),
+    "ciphertext.foreign-key": _foreign_ciphertext,
+    "key-id.not-found": _set("members", KeyId=_ABSENT_KEY),
+    "key-id.mismatch": _other_key_id,
+    "authorization.unreadable-policy": _caller(_unreadable_policy),
+    "authorization.identity-deny": _caller(
+        lambda: caller({"Effect": "Deny", "Action": "kms:*", "Resource": "*"})
+    ),
+    "authorization.key-policy-deny": _key(policy_text=policy(statement(), statement(**_DENY))),
+    "authorization.key-policy": _key(policy_text=policy(statement(**_CONDITIONED))),
+    "authorization.identity": _caller(caller),
+    "key.disabled": _key(state="Disabled"),
+    "key.state": _key(state="PendingDeletion"),
+    "key.usage": _key(usage="SIGN_VERIFY", spec="RSA_2048"),
+    "key.algorithm": _rsa_algorithm,
+    "ciphertext.decryption": _broken_context,
+    "request.dry-run": _set("members", DryRun=True),
+}
+"""How to meet each row, and nothing else that a row before it would refuse."""
+
+_ONLY_GENERATE = {"request.data-key-size", "key.usage"}
+_ONLY_DECRYPT = {
+    *("request.dry-run-modifiers", "recipient.encryption-algorithm"),
+    *("ciphertext.unparsable", "ciphertext.foreign-key", "key-id.mismatch"),
+    *("key.algorithm", "ciphertext.decryption"),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request and the row that must refuse it; None where KMS must answer."""
+
+    name: str
+    rule: str | None
+    operation: str
+    breaks: tuple[Break, ...]
+
+    def request(self) -> Request:
+        """The request, made anew."""
+        request = Request(operation=self.operation)
+        for change in self.breaks:
+            change(request)
+        return request
+
+
+def _single(rule: str, operation: str) -> Case:
+    breaks: tuple[Break, ...] = (BREAKS[rule],)
+    if rule == "authorization.identity":
+        # Only an account's delegation to IAM makes identity policies decide.
+        delegated = policy(statement(Principal={"AWS": ROOT_PRINCIPAL}))
+        breaks = (*breaks, _key(policy_text=delegated))
+    return Case(f"{rule}-{operation}", rule, operation, breaks)
+
+
+SINGLES = [
+    _single(rule, operation)
+    for rule in BREAKS
+    for operation in ("Decrypt", "GenerateDataKey")
+    if not (rule in _ONLY_DECRYPT and operation == "GenerateDataKey")
+    and not (rule in _ONLY_GENERATE and operation == "Decrypt")
+]
+
+_DELEGATED_AND_DISABLED = _key(
+    policy_text=policy(statement(Principal={"AWS": ROOT_PRINCIPAL})), state="Disabled"
+)
+_DENIED_BY_KEY = BREAKS["authorization.key-policy-deny"]
+_FOREIGN_AND_JUNK = _set(
+    "document",
+    fields={"certificate": b"no certificate"},
+    chain=(FOREIGN_ROOT, _FOREIGN_AUTHORITY),
+)
+_FOREIGN_AND_MISSIGNED = _set("document", signer=_MISSIGNED, chain=(FOREIGN_ROOT, AUTHORITY))
+_DENIED_AND_NOT_ALLOWED = _key(policy_text=policy(statement(**_CONDITIONED), statement(**_DENY)))
+
+# Where two breaks change different parts of a request they simply go together.
+PAIRS: Mapping[tuple[str, str], tuple[str, tuple[Break, ...]]] = {
+    (first, second): (operation, breaks or (BREAKS[first], BREAKS[second]))
+    for first, second, operation, breaks in (
+        ("request.member-type", "request.constraint", "Decrypt", ()),
+        ("request.constraint", "request.data-key-size", "GenerateDataKey", ()),
+        ("request.dry-run-modifiers", "recipient.encryption-algorithm", "Decrypt", ()),
+        ("recipient.encryption-algorithm", "recipient.key-encryption-algorithm", "Decrypt", ()),
+        ("recipient.key-encryption-algorithm", "recipient.attestation-document", "Decrypt", ()),
+        ("recipient.key-encryption-algorithm", "document.structure", "Decrypt", ()),
+        ("document.certificate", "document.root", "Decrypt", (_FOREIGN_AND_JUNK,)),
+        ("document.root", "document.chain", "Decrypt", (_FOREIGN_AND_MISSIGNED,)),
+        ("document.validity", "document.signature", "Decrypt", ()),
+        ("document.signature", "document.age", "Decrypt", ()),
+        ("document.future", "public-key.missing", "Decrypt", ()),
+        ("document.age", "public-key.missing", "GenerateDataKey", ()),
+        ("public-key.size", "ciphertext.unparsable", "Decrypt", ()),
+        ("public-key.missing", "ciphertext.unparsable", "Decrypt", ()),
+        ("public-key.encoding", "authorization.key-policy", "Decrypt", ()),
+        ("ciphertext.foreign-key", "key-id.not-found", "Decrypt", ()),
+        ("key-id.mismatch", "authorization.unreadable-policy", "Decrypt", ()),
+        (
+            "authorization.identity-deny",
+            "authorization.key-policy-deny",
+            "Decrypt",
+            (BREAKS["authorization.identity-deny"], _DENIED_BY_KEY),
+        ),
+        (
+            "authorization.key-policy-deny",
+            "authorization.key-policy",
+            "Decrypt",
+            (_DENIED_AND_NOT_ALLOWED,),
+        ),
+        (
+            "authorization.identity",
+            "key.disabled",
+            "Decrypt",
+            (BREAKS["authorization.identity"], _DELEGATED_AND_DISABLED),
+        ),
+        (
+            "key.state",
+            "key.usage",
+            "GenerateDataKey",
+            (_key(usage="SIGN_VERIFY", spec="RSA_2048", state="PendingDeletion"),),
+        ),
+        ("key.algorithm", "ciphertext.decryption", "Decrypt", ()),
+        ("ciphertext.decryption", "request.dry-run", "Decrypt", ()),
+    )
+}
+
+ORDERED = [
+    Case(f"{first}-before-{second}", first, operation, breaks)
+    for (first, second), (operation, breaks) in PAIRS.items()
+]
+
+ANSWERED = [
+    Case("answered-Decrypt", None, "Decrypt", ()),
+    Case("answered-GenerateDataKey", None, "GenerateDataKey", ()),
+    Case(
+        "answered-without-recipient",
+        None,
+        "Decrypt",
+        (lambda request: setattr(request, "recipient", None),),
+    ),
+]
+
+CASES = [*SINGLES, *ORDERED, *ANSWERED]
+
+__all__ = ["ANSWERED", "BREAKS", "CASES", "ORDERED", "ROLE", "ROOT", "SIGNER", "SINGLES", "Case"]

@@ -1,0 +1,294 @@
+"""boto3 against the fake, over a real socket and under mock_aws: success and the four errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from moto import mock_aws
+from moto.kms import urls
+from moto.kms.responses import KmsResponse
+
+from kms_fake import KmsFake, mock_attested_kms, serving
+from scenarios.workload.envelope import open_cms
+from tests.kms_fake.conftest import client
+from tests.kms_fake.world import PCR0, PCRS, ROLE, Document, pkcs1, policy, rsa_key, statement
+
+FOUR_ERRORS = [
+    (
+        "generate_data_key",
+        {},
+        {},
+        "Please specify either number of bytes or key spec.",
+    ),
+    (
+        "decrypt",
+        {"KeyEncryptionAlgorithm": None},
+        {},
+        "You must specify an encryption algorithm in this request.",
+    ),
+    (
+        "decrypt",
+        {},
+        {"public_key": None},
+        "You must specify a recipient public key in this request.",
+    ),
+    ("decrypt", {}, {"public_key": pkcs1()}, "Invalid public key"),
+]
+
+
+def recipient(changes: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    made = {
+        "KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256",
+        "AttestationDocument": Document(**document).build(),
+        **changes,
+    }
+    return {name: value for name, value in made.items() if value is not None}
+
+
+@pytest.fixture
+def key(kms: Any) -> str:
+    text = policy(
+        statement(Action=["kms:Create*", "kms:Put*", "kms:Encrypt", "kms:Get*"]),
+        statement(
+            Action=["kms:Decrypt", "kms:GenerateDataKey"],
+            Condition={"StringEquals": {PCR0: PCRS[0].hex()}},
+        ),
+    )
+    arn: str = kms.create_key(Policy=text)["KeyMetadata"]["Arn"]
+    return arn
+
+
+def call(kms: Any, key: str, operation: str, **members: Any) -> dict[str, Any]:
+    if operation == "decrypt":
+        members["CiphertextBlob"] = kms.encrypt(KeyId=key, Plaintext=b"secret")["CiphertextBlob"]
+    else:
+        members["KeyId"] = key
+    answer: dict[str, Any] = getattr(kms, operation)(**members)
+    return answer
+
+
+def error(kms: Any, key: str, operation: str, **members: Any) -> tuple[str, str, int]:
+    with pytest.raises(ClientError) as caught:
+        call(kms, key, operation, **members)
+    response = caught.value.response
+    status = response["ResponseMetadata"]["HTTPStatusCode"]
+    return response["Error"]["Code"], response["Error"]["Message"], status
+
+
+def test_success(kms: Any, key: str) -> None:
+    answer = call(kms, key, "decrypt", Recipient=recipient({}, {}))
+    assert open_cms(answer["CiphertextForRecipient"], rsa_key()) == b"secret"
+    assert "Plaintext" not in answer
+    assert answer["KeyId"] == key
+    made = call(kms, key, "generate_data_key", KeySpec="AES_256", Recipient=recipient({}, {}))
+    assert len(open_cms(made["CiphertextForRecipient"], rsa_key())) == 32
+
+
+@pytest.mark.parametrize(("operation", "changes", "document", "text"), FOUR_ERRORS)
+def test_the_four_errors(
+    kms: Any, key: str, operation: str, changes: Any, document: Any, text: str
+) -> None:
+    found = error(kms, key, operation, Recipient=recipient(changes, document))
+    assert found == ("ValidationException", text, 400)
+
+
+def test_a_denial(kms: Any, key: str) -> None:
+    other = {**PCRS, 0: bytes(48)}
+    code, message, status = error(kms, key, "decrypt", Recipient=recipient({}, {"pcrs": other}))
+    assert (code, status) == ("AccessDeniedException", 400)
+    assert message.startswith("User: arn:aws:sts::123456789012:assumed-role/EnclaveInstance/i-")
+    assert message.endswith("because no resource-based policy allows the kms:Decrypt action")
+    assert error(kms, key, "decrypt")[0] == "AccessDeniedException"
+
+
+def test_an_invalid_ciphertext_has_no_message_of_its_own(kms: Any) -> None:
+    with pytest.raises(kms.exceptions.InvalidCiphertextException):
+        kms.decrypt(CiphertextBlob=b"junk")
+
+
+def test_a_policy_that_cannot_be_enforced_is_refused(kms: Any, key: str) -> None:
+    text = policy(statement(Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}))
+    before = kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
+    unsupported = kms.exceptions.UnsupportedOperationException
+    with pytest.raises(unsupported, match="IpAddress"):
+        kms.create_key(Policy=text)
+    with pytest.raises(unsupported, match="IpAddress"):
+        kms.put_key_policy(KeyId=key, PolicyName="default", Policy=text)
+    assert kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"] == before
+    with pytest.raises(kms.exceptions.MalformedPolicyDocumentException):
+        kms.create_key(Policy="{")
+
+
+def test_put_key_policy_takes_effect(kms: Any, key: str) -> None:
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=policy(statement()))
+    assert call(kms, key, "decrypt")["Plaintext"] == b"secret"
+
+
+def test_recipient_of_an_operation_that_is_not_simulated(kms: Any) -> None:
+    with pytest.raises(ClientError, match="GenerateRandom with Recipient is not simulated"):
+        kms.generate_random(NumberOfBytes=16, Recipient=recipient({}, {}))
+    assert len(kms.generate_random(NumberOfBytes=16)["Plaintext"]) == 16
+
+
+def test_everything_else_stays_motos(kms: Any, key: str) -> None:
+    kms.create_alias(AliasName="alias/mine", TargetKeyId=key)
+    assert kms.describe_key(KeyId="alias/mine")["KeyMetadata"]["Arn"] == key
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=policy(statement()))
+    blob = kms.encrypt(KeyId="alias/mine", Plaintext=b"x", EncryptionContext={"a": "b"})
+    again = kms.re_encrypt(
+        CiphertextBlob=blob["CiphertextBlob"],
+        SourceEncryptionContext={"a": "b"},
+        DestinationKeyId=key,
+        DestinationEncryptionContext={"c": "d"},
+    )
+    members = {"CiphertextBlob": again["CiphertextBlob"], "EncryptionContext": {"c": "d"}}
+    assert kms.decrypt(**members)["Plaintext"] == b"x"
+    without = kms.generate_data_key_without_plaintext(KeyId=key, KeySpec="AES_256")
+    assert "Plaintext" not in without
+    assert len(kms.decrypt(CiphertextBlob=without["CiphertextBlob"])["Plaintext"]) == 32
+
+
+@pytest.fixture(params=["socket", "mock_aws"])
+def services(request: pytest.FixtureRequest, fake: KmsFake) -> Iterator[Any]:
+    """Makes a client of a service, all against one fake."""
+    quick = Config(retries={"total_max_attempts": 1})
+    admin = {"aws_access_key_id": "ADMIN", "aws_secret_access_key": "any"}
+
+    def make(service: str, endpoint: str | None = None, **credentials: str) -> Any:
+        keys = {**admin, **credentials}
+        return boto3.client(
+            service, region_name="us-east-1", endpoint_url=endpoint, config=quick, **keys
+        )
+
+    if request.param == "mock_aws":
+        with mock_attested_kms(fake):
+            yield make
+    else:
+        with serving(fake) as server, mock_aws():
+            # mock_aws only resets moto's IAM here; every request goes over the socket.
+            yield lambda service, **keys: make(service, server.endpoint, **keys)
+
+
+def identity(*actions: str, effect: str = "Allow", **elements: Any) -> str:
+    return json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": {"Effect": effect, "Action": list(actions), "Resource": "*", **elements},
+        }
+    )
+
+
+def user_keys(services: Any, *policies: str) -> dict[str, str]:
+    iam = services("iam")
+    iam.create_user(UserName="alice")
+    for number, text in enumerate(policies):
+        iam.put_user_policy(UserName="alice", PolicyName=f"p{number}", PolicyDocument=text)
+    made = iam.create_access_key(UserName="alice")["AccessKey"]
+    return {
+        "aws_access_key_id": made["AccessKeyId"],
+        "aws_secret_access_key": made["SecretAccessKey"],
+    }
+
+
+def data_key(kms: Any, key: str) -> str:
+    """`allowed`, or the end of the denial."""
+    try:
+        kms.generate_data_key(KeyId=key, KeySpec="AES_256")
+    except ClientError as caught:
+        error = caught.response["Error"]
+    else:
+        return "allowed"
+    assert error["Code"] == "AccessDeniedException"
+    return str(error["Message"])
+
+
+def test_a_user_of_moto_is_the_caller(services: Any) -> None:
+    keys = user_keys(services, identity("kms:GenerateDataKey"))
+    key = services("kms").create_key()["KeyMetadata"]["Arn"]
+    assert data_key(services("kms", **keys), key) == "allowed"
+
+
+def test_a_user_without_policies_is_denied_by_name(services: Any) -> None:
+    keys = user_keys(services)
+    key = services("kms").create_key()["KeyMetadata"]["Arn"]
+    assert data_key(services("kms", **keys), key) == (
+        "User: arn:aws:iam::123456789012:user/alice is not authorized to perform: "
+        f"kms:GenerateDataKey on resource: {key} because no identity-based policy allows the "
+        "kms:GenerateDataKey action"
+    )
+
+
+def test_a_users_explicit_deny_wins(services: Any) -> None:
+    keys = user_keys(services, identity("kms:*"), identity("kms:GenerateDataKey", effect="Deny"))
+    key = services("kms").create_key()["KeyMetadata"]["Arn"]
+    message = data_key(services("kms", **keys), key)
+    assert message.endswith("with an explicit deny in an identity-based policy")
+
+
+def test_policies_of_groups_and_managed_policies_count(services: Any) -> None:
+    keys = user_keys(services)
+    iam = services("iam")
+    iam.create_group(GroupName="staff")
+    iam.add_user_to_group(GroupName="staff", UserName="alice")
+    made = iam.create_policy(PolicyName="m", PolicyDocument=identity("kms:GenerateDataKey"))
+    iam.attach_group_policy(GroupName="staff", PolicyArn=made["Policy"]["Arn"])
+    key = services("kms").create_key()["KeyMetadata"]["Arn"]
+    assert data_key(services("kms", **keys), key) == "allowed"
+
+
+def test_an_identity_policy_that_cannot_be_evaluated_allows_nothing(services: Any) -> None:
+    condition = {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}
+    keys = user_keys(services, identity("kms:*", Condition=condition))
+    key = services("kms").create_key()["KeyMetadata"]["Arn"]
+    assert "IpAddress" in data_key(services("kms", **keys), key)
+
+
+def test_statements_about_other_services_do_not_matter(services: Any) -> None:
+    condition = {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}
+    keys = user_keys(services, identity("s3:*", Condition=condition), identity("kms:*"))
+    key = services("kms").create_key()["KeyMetadata"]["Arn"]
+    assert data_key(services("kms", **keys), key) == "allowed"
+
+
+def test_an_assumed_role_is_the_caller(services: Any) -> None:
+    iam = services("iam")
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    role = iam.create_role(RoleName="reader", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    iam.put_role_policy(
+        RoleName="reader", PolicyName="p", PolicyDocument=identity("kms:GenerateDataKey")
+    )
+    made = services("sts").assume_role(RoleArn=role, RoleSessionName="session")["Credentials"]
+    session = services(
+        "kms",
+        aws_access_key_id=made["AccessKeyId"],
+        aws_secret_access_key=made["SecretAccessKey"],
+        aws_session_token=made["SessionToken"],
+    )
+    by_account = services("kms").create_key()["KeyMetadata"]["Arn"]
+    assert data_key(session, by_account) == "allowed"
+    only_role = policy(statement(Principal={"AWS": role}))
+    by_role = services("kms").create_key(Policy=only_role)["KeyMetadata"]["Arn"]
+    assert data_key(session, by_role) == "allowed"
+    only_other = policy(statement(Principal={"AWS": ROLE}))
+    by_other = services("kms").create_key(Policy=only_other)["KeyMetadata"]["Arn"]
+    message = data_key(session, by_other)
+    assert message.startswith("User: arn:aws:sts::123456789012:assumed-role/reader/session is not")
+
+
+def test_what_was_registered_in_moto_is_restored(fake: KmsFake) -> None:
+    before = urls.url_paths["{0}/$"]
+    with mock_attested_kms(fake):
+        assert urls.url_paths["{0}/$"] != before
+    assert urls.url_paths["{0}/$"] == before == KmsResponse.dispatch
+
+
+def test_two_fakes_can_be_mocked_one_in_the_other(fake: KmsFake) -> None:
+    with mock_aws(), mock_attested_kms(fake):
+        key = client().create_key()["KeyMetadata"]["Arn"]
+        assert client().generate_data_key(KeyId=key, KeySpec="AES_128")["Plaintext"]

@@ -1,0 +1,65 @@
+"""Each row of the rule table refuses what it should, with its exception, text and status."""
+
+from __future__ import annotations
+
+import pytest
+
+from kms_fake import KmsRefusal
+from kms_fake.evidence import Evidence
+from kms_fake.rules import RULES
+from tests.kms_fake.rule_cases import ANSWERED, BREAKS, ORDERED, SINGLES, Case
+from tests.kms_fake.world import fake
+
+ROWS = {rule.id: rule for rule in RULES}
+
+
+@pytest.mark.parametrize("case", [*SINGLES, *ORDERED], ids=lambda case: case.name)
+def test_refused_by(case: Case) -> None:
+    request = case.request()
+    with pytest.raises(KmsRefusal) as caught:
+        fake(**request.settings).call(request.operation, request.build(), caller=request.caller())
+    refusal = caught.value
+    assert refusal.rule == case.rule
+    row = ROWS[refusal.rule]
+    assert refusal.exception == row.exception
+    assert refusal.http_status == 400
+    if row.text is None:
+        assert refusal.message.endswith(f" [attested-kms: real text unknown, {row.id}]")
+    elif "{}" not in row.text:
+        assert refusal.message == row.text
+    else:
+        assert "attested-kms" not in refusal.message
+
+
+@pytest.mark.parametrize("case", ANSWERED, ids=lambda case: case.name)
+def test_answered(case: Case) -> None:
+    request = case.request()
+    answer = fake().call(request.operation, request.build(), caller=request.caller())
+    assert ("Plaintext" in answer) is (request.recipient is None)
+    assert ("CiphertextForRecipient" in answer) is (request.recipient is not None)
+
+
+def test_every_row_has_a_case() -> None:
+    assert set(BREAKS) == set(ROWS)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_an_unknown_text_claims_nothing(rule: object) -> None:
+    row = ROWS[rule.id]  # type: ignore[attr-defined]
+    assert (row.text is None) is (row.text_evidence is Evidence.UNKNOWN)
+    assert row.source
+    assert Evidence.RECORDED not in {row.type_evidence, row.text_evidence, row.order_evidence}
+
+
+def test_the_texts_of_the_field_notes_are_verbatim() -> None:
+    texts = {
+        "request.data-key-size": "Please specify either number of bytes or key spec.",
+        "recipient.key-encryption-algorithm": (
+            "You must specify an encryption algorithm in this request."
+        ),
+        "public-key.missing": "You must specify a recipient public key in this request.",
+        "public-key.encoding": "Invalid public key",
+    }
+    for rule, text in texts.items():
+        assert ROWS[rule].text == text
+        assert ROWS[rule].exception == "ValidationException"
