@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from threading import Thread
 from typing import Any
 
-from cheroot.errors import MaxSizeExceeded
 from cheroot.wsgi import Server
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.request import Request
@@ -29,6 +28,9 @@ from kms_fake.shapes import Operation
 
 MAX_BODY = 2 * 1024 * 1024
 """Bytes of one request: the largest document (262144 bytes) in base64 fits several times."""
+
+# Up to here an oversized body is read and answered; beyond, cheroot ends the connection.
+_MAX_BODY_READ = 16 * MAX_BODY
 
 # A half-sent request holds a thread until it times out, so there are more of them than cores.
 _THREADS = 32
@@ -117,23 +119,28 @@ class KmsApplication:
                 "ValidationException", f"moto could not answer: {type(error).__name__}: {error}"
             ) from error
         content = answer if isinstance(answer, bytes) else str(answer).encode()
-        kept = {name: str(value) for name, value in headers.items() if name.lower() in _KEPT}
-        return int(status), kept, content
+        # moto gives errors of KMS another content type than KMS does.
+        kept = {"x-amzn-requestid"} | ({"content-type"} if responses is not self._kms else set())
+        shown = {name: str(value) for name, value in headers.items() if name.lower() in kept}
+        return int(status), shown, content
 
 
-_KEPT = frozenset({"content-type", "x-amzn-requestid"})
-
-
-def _refusal(exception: str, message: str) -> KmsRefusal:
+def _refusal(exception: str, message: str, status: int = 400) -> KmsRefusal:
     rule = "front"
-    return KmsRefusal(exception, f"{message} [attested-kms: real text unknown, {rule}]", 400, rule)
+    text = f"{message} [attested-kms: real text unknown, {rule}]"
+    return KmsRefusal(exception, text, status, rule)
 
 
 def _read_body(environ: dict[str, Any]) -> bytes:
+    chunked = "HTTP_TRANSFER_ENCODING" in environ
+    length = MAX_BODY + 1 if chunked else int(environ.get("CONTENT_LENGTH") or 0)
     try:
-        body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    except (MaxSizeExceeded, ValueError) as error:
+        body: bytes = environ["wsgi.input"].read(min(length, MAX_BODY + 1))
+    except ValueError as error:  # A broken chunk.
         raise _refusal("SerializationException", f"The body does not read: {error}.") from error
+    if length > MAX_BODY and len(body) > MAX_BODY:
+        limit = f"The body is longer than {MAX_BODY} bytes."
+        raise _refusal("RequestEntityTooLargeException", limit, 413)
     return body
 
 
@@ -180,7 +187,7 @@ class KmsServer:
             request_queue_size=128,
             timeout=_REQUEST_TIMEOUT_SECONDS,
         )
-        self._server.max_request_body_size = MAX_BODY
+        self._server.max_request_body_size = _MAX_BODY_READ
         self._server.expiration_interval = _STOP_INTERVAL_SECONDS
         self._server.keep_alive_conn_limit = _KEEP_ALIVE_CONNECTIONS
         self._server.prepare()

@@ -160,6 +160,7 @@ TOLERATED: dict[str, tuple[str, Request]] = {
     "names as numbers": ("a102a10010", LockPcr(16)),
     "only a number": ("06", GetRandom()),
     "fields in an array": ("a169457874656e645043528210420102", ExtendPcr(16, b"\x01\x02")),
+    "fields in an array of indefinite length": ("a1029f10ff", LockPcr(16)),
     "the older form": ("82674c6f636b504352a165696e64657810", LockPcr(16)),
     "the older form without fields": ("826947657452616e646f6df6", GetRandom()),
     "the older form of indefinite length": ("9f02a10010ff", LockPcr(16)),
@@ -172,7 +173,9 @@ REFUSED = {
     "an unknown number": "07",
     "a struct variant without fields": "674c6f636b504352",
     "a map after a unit variant": "a16b44657363726962654e534da0",
+    "true after a unit variant": "a16947657452616e646f6df5",
     "an indefinite outer map": "bf674c6f636b504352a165696e64657810ff",
+    "an indefinite outer map without its break": "bf674c6f636b504352a165696e64657810",
     "an outer map with a wide head": "b801674c6f636b504352a165696e64657810",
     "an outer map of two": "a2674c6f636b504352a165696e64657810617800",
     "a tag around the outer map": "c1a1674c6f636b504352a165696e64657810",
@@ -201,7 +204,7 @@ REFUSED = {
     "the older form without content": "816947657452616e646f6d",
     "the older form with three items": "836947657452616e646f6df6f6",
     "the older form without its break": "9f02a1001010",
-    "a reserved initial byte": "a1674c6f636b504352a265696e6465781061781c",
+    "a reserved initial byte": "a1674c6f636b504352a265696e6465781061781c" + "00" * 16,
     "an unassigned simple value": "a1674c6f636b504352a265696e646578106178e0",
     "a break where a value belongs": "a1674c6f636b504352a265696e646578106178ff",
     "a fixed field that is a number": "a1674c6f636b50435210",
@@ -302,6 +305,17 @@ def test_127_levels_are_read_and_no_more(opening: str) -> None:
     assert decode_request(request(125)) == LockPcr(16)
     assert refusal(request(126)) is ErrorCode.INVALID_OPERATION
     assert refusal(request(1300)) is ErrorCode.INVALID_OPERATION
+
+
+def test_levels_inside_bytes_are_counted_too() -> None:
+    """The outer map, that of the fields, tags, and an array of integers."""
+
+    def request(tags: int) -> bytes:
+        start = bytes.fromhex("a169457874656e64504352a265696e646578106464617461")
+        return start + b"\xc1" * tags + bytes.fromhex("8105")
+
+    assert decode_request(request(124)) == ExtendPcr(16, b"\x05")
+    assert refusal(request(125)) is ErrorCode.INVALID_OPERATION
 
 
 cbor_values = st.recursive(

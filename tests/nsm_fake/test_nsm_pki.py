@@ -81,6 +81,19 @@ def test_validities_nest_at_any_time(now: int, seed: bytes) -> None:
         assert outer_start <= start < end <= outer_end
 
 
+@pytest.mark.parametrize("seconds", [0, 1, 2, 3, 4])
+def test_a_leaf_begins_within_its_instances_validity(seconds: int) -> None:
+    """Just after a rotation the leaf's backdating reaches behind it: the one before signs."""
+    rotation = validities(PKI.issue(identity(), START_MS))[3][0]
+    nested = validities(PKI.issue(identity(), (rotation + seconds) * 1000))
+    assert nested[3][0] == (rotation if seconds >= 3 else rotation - 12 * 3600)
+
+
+def test_every_leaf_has_a_key_of_its_own() -> None:
+    one, other = (PKI.issue(identity(), START_MS + later) for later in (0, 1000))
+    assert one.private_key.private_numbers() != other.private_key.private_numbers()
+
+
 @settings(max_examples=60, deadline=None)
 @given(now=st.integers(FIRST_MS, LAST_MS))
 def test_authorities_are_never_older_than_their_period(now: int) -> None:

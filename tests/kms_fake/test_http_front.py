@@ -1,0 +1,252 @@
+"""Whatever is sent to the server gets one AWS-shaped answer, and the server goes on."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kms_fake import KmsServer, serving
+from kms_fake.http_front import MAX_BODY
+from tests.kms_fake import world
+from tests.kms_fake.world import Document, moto_key, sealed
+
+CREDENTIAL = "AKIA/20260101/us-east-1/kms/aws4_request"
+SIGNED = {
+    "Authorization": f"AWS4-HMAC-SHA256 Credential={CREDENTIAL}, SignedHeaders=host, Signature=0",
+    "Content-Type": "application/x-amz-json-1.1",
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[KmsServer]:
+    with serving(world.fake()) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def connection(server: KmsServer) -> Iterator[http.client.HTTPConnection]:
+    """One keep-alive connection for all requests of the module."""
+    made = http.client.HTTPConnection(urlsplit(server.endpoint).netloc, timeout=30)
+    yield made
+    made.close()
+
+
+Answer = tuple[int, dict[str, Any]]
+
+
+def send(
+    connection: http.client.HTTPConnection, body: bytes, *, target: str = "Decrypt", **headers: str
+) -> Answer:
+    all_headers = {**SIGNED, "X-Amz-Target": f"TrentService.{target}", **headers}
+    connection.request("POST", "/", body, all_headers)
+    response = connection.getresponse()
+    answer = json.loads(response.read())
+    assert response.getheader("Content-Type") == "application/x-amz-json-1.1"
+    assert response.getheader("x-amzn-RequestId")
+    return response.status, answer
+
+
+def good_body() -> bytes:
+    document = base64.b64encode(Document().build()).decode()
+    recipient = {"KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256", "AttestationDocument": document}
+    blob = base64.b64encode(sealed(moto_key())).decode()
+    return json.dumps({"CiphertextBlob": blob, "Recipient": recipient}).encode()
+
+
+def test_a_good_request(connection: http.client.HTTPConnection) -> None:
+    status, answer = send(connection, good_body())
+    assert status == 200
+    assert base64.b64decode(answer["CiphertextForRecipient"]).startswith(b"\x30\x80")
+
+
+@pytest.mark.parametrize("operation", ["Decrypt", "GenerateDataKey"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"[]", b'"text"', b"5", b"null", b"{", b"\xff\xfe", b"not json", b"{}}"),
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+    ],
+    ids=lambda body: repr(body[:12]),
+)
+def test_a_body_that_is_no_json_object(
+    connection: http.client.HTTPConnection, operation: str, body: bytes
+) -> None:
+    status, answer = send(connection, body, target=operation)
+    assert (status, answer["__type"]) == (400, "SerializationException")
+
+
+@pytest.mark.parametrize(
+    ("operation", "members"),
+    [
+        ("Decrypt", {"CiphertextBlob": 5}),
+        ("Decrypt", {"CiphertextBlob": "not base64!"}),
+        ("Decrypt", {"CiphertextBlob": "YWJj\nYWJj"}),
+        ("Decrypt", {"CiphertextBlob": {"a": 1}}),
+        ("Decrypt", {"CiphertextBlob": "YWJj", "KeyId": ["x"]}),
+        ("Decrypt", {"CiphertextBlob": "YWJj", "EncryptionContext": "x"}),
+        ("Decrypt", {"CiphertextBlob": "YWJj", "EncryptionContext": {"a": 1}}),
+        ("Decrypt", {"CiphertextBlob": "YWJj", "GrantTokens": {"a": "b"}}),
+        ("Decrypt", {"CiphertextBlob": "YWJj", "GrantTokens": [1]}),
+        ("Decrypt", {"CiphertextBlob": "YWJj", "DryRun": "true"}),
+        ("Decrypt", {"CiphertextBlob": "YWJj", "EncryptionAlgorithm": 1}),
+        ("Decrypt", {"CiphertextBlob": "YWJj", "Recipient": "YWJj"}),
+        ("Decrypt", {"CiphertextBlob": "YWJj", "Recipient": []}),
+        ("Decrypt", {"CiphertextBlob": "YWJj", "Recipient": {"AttestationDocument": {}}}),
+        ("Decrypt", {"CiphertextBlob": "YWJj", "Recipient": {"AttestationDocument": "%"}}),
+        ("Decrypt", {"CiphertextBlob": "YWJj", "Recipient": {"KeyEncryptionAlgorithm": 1}}),
+        ("GenerateDataKey", {"KeyId": 5}),
+        ("GenerateDataKey", {"KeyId": "x", "NumberOfBytes": "32"}),
+        ("GenerateDataKey", {"KeyId": "x", "NumberOfBytes": True}),
+        ("GenerateDataKey", {"KeyId": "x", "NumberOfBytes": 32.5}),
+        ("GenerateDataKey", {"KeyId": "x", "KeySpec": {}}),
+    ],
+    ids=str,
+)
+def test_a_member_of_a_wrong_type(
+    connection: http.client.HTTPConnection, operation: str, members: Any
+) -> None:
+    status, answer = send(connection, json.dumps(members).encode(), target=operation)
+    assert (status, answer["__type"]) == (400, "SerializationException")
+    name = next(reversed(members))
+    assert name in answer["message"]
+
+
+def test_the_largest_document_is_judged_and_a_larger_one_refused(
+    connection: http.client.HTTPConnection,
+) -> None:
+    for size, expected in ((262_144, "document.structure"), (262_145, "length less than or equal")):
+        document = base64.b64encode(bytes(size)).decode()
+        recipient = {
+            "KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256",
+            "AttestationDocument": document,
+        }
+        body = json.dumps({"CiphertextBlob": "YWJj", "Recipient": recipient}).encode()
+        status, answer = send(connection, body)
+        assert (status, answer["__type"]) == (400, "ValidationException")
+        assert expected in answer["message"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"Authorization": ""}, "MissingAuthenticationTokenException"),
+        ({"Authorization": "Bearer token"}, "MissingAuthenticationTokenException"),
+        ({"X-Amz-Target": ""}, "UnknownOperationException"),
+        ({"X-Amz-Target": "TrentService.Nothing"}, "UnknownOperationException"),
+        ({"X-Amz-Target": "DynamoDB_20120810.GetItem"}, "UnknownOperationException"),
+        (
+            {"Authorization": SIGNED["Authorization"].replace("/kms/", "/s3/")},
+            "UnknownServiceException",
+        ),
+    ],
+    ids=str,
+)
+def test_headers_that_name_nothing(
+    connection: http.client.HTTPConnection, headers: dict[str, str], expected: str
+) -> None:
+    status, answer = send(connection, b"{}", **headers)
+    assert (status, answer["__type"]) == (400, expected)
+
+
+def test_what_moto_does_not_foresee_is_no_stack_trace(
+    connection: http.client.HTTPConnection, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for operation, body in (
+        ("GenerateRandom", b"{}"),
+        ("Encrypt", b"[]"),
+        ("CreateKey", b"not json"),
+        ("PutKeyPolicy", b"{}"),
+        ("DescribeKey", b'{"KeyId": 5}'),
+    ):
+        status, answer = send(connection, body, target=operation)
+        assert 400 <= status < 500, (operation, answer)
+        assert answer["__type"].endswith("Exception")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_body_over_the_limit_is_refused(server: KmsServer) -> None:
+    made = http.client.HTTPConnection(urlsplit(server.endpoint).netloc, timeout=30)
+    headers = {**SIGNED, "X-Amz-Target": "TrentService.Decrypt"}
+    made.putrequest("POST", "/")
+    for name, value in {**headers, "Content-Length": str(MAX_BODY + 1)}.items():
+        made.putheader(name, value)
+    made.endheaders(bytes(MAX_BODY + 1))
+    response = made.getresponse()
+    assert response.status == 413
+    assert json.loads(response.read())["__type"] == "RequestEntityTooLargeException"
+    made.close()
+
+
+def test_a_chunked_body_is_read(connection: http.client.HTTPConnection) -> None:
+    headers = {**SIGNED, "X-Amz-Target": "TrentService.Decrypt"}
+    connection.request("POST", "/", iter([good_body()]), headers, encode_chunked=True)
+    response = connection.getresponse()
+    assert (response.status, "CiphertextForRecipient" in json.loads(response.read())) == (200, True)
+
+
+def test_half_a_request_then_silence_does_not_stop_the_others(
+    server: KmsServer, connection: http.client.HTTPConnection
+) -> None:
+    netloc = urlsplit(server.endpoint)
+    silent = []
+    for start in (b"POST / HT", b"POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf", b""):
+        made = socket.create_connection((netloc.hostname, netloc.port or 0))
+        made.sendall(start)
+        silent.append(made)
+    assert send(connection, good_body())[0] == 200
+    for made in silent:
+        made.close()
+    assert send(connection, good_body())[0] == 200
+
+
+def test_bytes_that_are_not_http(server: KmsServer, connection: http.client.HTTPConnection) -> None:
+    netloc = urlsplit(server.endpoint)
+    with socket.create_connection((netloc.hostname, netloc.port or 0)) as made:
+        made.sendall(b"\x16\x03\x01 not http\r\n\r\n")
+        assert made.recv(1000).startswith(b"HTTP/1.1 400")
+    assert send(connection, good_body())[0] == 200
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+MEMBERS = ["CiphertextBlob", "KeyId", "EncryptionContext", "Recipient", "NumberOfBytes", "KeySpec"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    operation=st.sampled_from(["Decrypt", "GenerateDataKey"]),
+    members=st.dictionaries(st.sampled_from(MEMBERS), JSON),
+)
+def test_any_members_get_a_client_error(
+    connection: http.client.HTTPConnection, operation: str, members: dict[str, Any]
+) -> None:
+    status, answer = send(connection, json.dumps(members).encode(), target=operation)
+    assert status == 400
+    assert answer["__type"].endswith("Exception")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(document=st.binary(min_size=1, max_size=600))
+def test_any_document_gets_a_client_error(
+    connection: http.client.HTTPConnection, document: bytes
+) -> None:
+    recipient = {
+        "KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256",
+        "AttestationDocument": base64.b64encode(document).decode(),
+    }
+    body = json.dumps({"CiphertextBlob": "YWJj", "Recipient": recipient}).encode()
+    status, answer = send(connection, body)
+    assert (status, answer["__type"]) == (400, "ValidationException")

@@ -1,0 +1,114 @@
+"""The machine around the fakes: clock, fabric, processes, and the target's own promises."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scenarios.target import Opened
+from scenarios.workload import transport
+from simulator.clock import SimulatedClock
+from simulator.fabric import ENCLAVE_CID, FABRIC_VARIABLE, PARENT_CID, Fabric, temporary_fabric
+from simulator.processes import Program, ProgramFailed
+from simulator.target import CONTROL_PORT, PROXY_PORT, SimulatorTarget
+
+
+def test_the_clock_is_the_machines_until_it_is_moved() -> None:
+    clock = SimulatedClock()
+    before = time.time_ns() // 1_000_000
+    assert before <= clock() <= time.time_ns() // 1_000_000
+    clock.pass_time(3600.5)
+    assert clock() - before >= 3_600_500
+    clock.pass_time(-3600.5)
+    assert clock() <= time.time_ns() // 1_000_000
+
+
+def test_a_fabric_is_short_private_and_removed() -> None:
+    with temporary_fabric() as fabric:
+        # 104 bytes with the ending NUL is what macOS allows; ports have at most ten digits.
+        assert len(os.fsencode(fabric.socket(ENCLAVE_CID, 2**32 - 2))) < 104
+        assert fabric.folder.stat().st_mode & 0o077 == 0
+        assert fabric.nsm_socket.name == "nsm.sock"
+        assert fabric.socket(3, 8000).name == "3_8000.sock"
+    assert not fabric.folder.exists()
+
+
+def test_the_fabric_is_the_one_that_the_workload_looks_for() -> None:
+    """Two parts that may not import each other name the same things."""
+    fabric = Fabric(Path("/fabric"))
+    assert fabric.environment == {FABRIC_VARIABLE: "/fabric"}
+    assert FABRIC_VARIABLE == transport.FABRIC_VARIABLE
+    assert (PARENT_CID, ENCLAVE_CID) == (transport.PARENT_CID, transport.FABRIC_ENCLAVE_CID)
+
+
+def test_a_program_that_does_not_start_says_why() -> None:
+    program = Program("scenarios.workload.enclave", ["--control-port", "none"], {})
+    with pytest.raises(ProgramFailed, match="did not become ready"):
+        program.wait_until_ready()
+    program.close()
+
+
+def test_a_program_that_cannot_be_found_says_so() -> None:
+    program = Program("simulator.absent", [], {})
+    with pytest.raises(ProgramFailed, match="No module named"):
+        program.wait_until_ready()
+    program.close()
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[SimulatorTarget]:
+    with SimulatorTarget() as opened:
+        yield opened
+
+
+def test_one_enclave_lives_at_a_time(target: SimulatorTarget) -> None:
+    first = target.enclave()
+    assert target.enclave() is first
+    debug = target.enclave(debug=True)
+    assert debug is target.enclave(debug=True)
+    assert set(debug.pcrs[0]) == {"0"}
+    assert target.enclave() is not first
+
+
+def test_a_new_enclave_of_the_same_image_has_the_same_measurements(
+    target: SimulatorTarget,
+) -> None:
+    first = target.enclave().pcrs
+    target.enclave(debug=True)
+    second = target.enclave().pcrs
+    assert [first[index] for index in (0, 1, 2, 3)] == [second[index] for index in (0, 1, 2, 3)]
+
+
+def test_the_administrator_may_not_decrypt(target: SimulatorTarget) -> None:
+    key = target.key([])
+    blob = key.encrypt(b"secret")
+    answer = target.enclave().run("Decrypt", {"CiphertextBlob": blob})
+    assert not isinstance(answer, Opened)
+
+
+def test_settings_are_restored_after_their_context(target: SimulatorTarget) -> None:
+    before = (target.fake.settings, target.fake.default_caller)
+    with target.rule_set("field-notes"), target.identity_policy([]):
+        assert (target.fake.settings, target.fake.default_caller) != before
+    assert (target.fake.settings, target.fake.default_caller) == before
+
+
+def test_closing_leaves_nothing_behind() -> None:
+    target = SimulatorTarget()
+    folder = target._fabric.folder
+    assert {path.name for path in folder.iterdir()} >= {
+        f"{ENCLAVE_CID}_{CONTROL_PORT}.sock",
+        f"{PARENT_CID}_{PROXY_PORT}.sock",
+        "nsm.sock",
+    }
+    endpoint = target.kms.client.meta.endpoint_url
+    target.close()
+    assert not folder.exists()
+    host, port = endpoint.removeprefix("http://").split(":")
+    with pytest.raises(ConnectionRefusedError), socket.create_connection((host, int(port))):
+        raise AssertionError("the KMS still listens")
