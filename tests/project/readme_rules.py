@@ -1,0 +1,51 @@
+"""The README's table of errors, made from the rule table. Run it to write it into the README."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kms_fake.rules import RULES, Rule
+from kms_fake.shapes import Operation
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+BEGIN = "<!-- begin rules: ./toxw -e py checks that this is what kms_fake/rules.py says -->\n"
+END = "<!-- end rules -->\n"
+
+_HEAD = "| rule | error | evidence: type, text, order | source |\n|---|---|---|---|\n"
+
+
+def row(rule: Rule) -> str:
+    """One line of the table."""
+    if rule.text is None:
+        text = "(real text unknown)"
+    elif rule.text == "":
+        text = "(empty message)"
+    else:
+        pattern = rule.text.replace("{}", "...")
+        text = "(by case)" if pattern == "..." else f"`{pattern}`"
+    scope = "" if len(rule.operations) == len(Operation) else f", {operations(rule)} only"
+    scope += "" if len(rule.rule_sets) > 1 else ", rule set `field-notes` only"
+    evidence = (rule.type_evidence, rule.text_evidence, rule.order_evidence)
+    known = ", ".join(item.value for item in evidence)
+    return f"| `{rule.id}`{scope} | {rule.exception}: {text} | {known} | {rule.source} |\n"
+
+
+def operations(rule: Rule) -> str:
+    """The operations that a row is about."""
+    return ", ".join(sorted(f"`{operation.value}`" for operation in rule.operations))
+
+
+def table() -> str:
+    """The whole table."""
+    return _HEAD + "".join(row(rule) for rule in RULES)
+
+
+def with_table(readme: str) -> str:
+    """The README with the table between its marks."""
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}{table()}{END}{after}"
+
+
+if __name__ == "__main__":
+    README.write_text(with_table(README.read_text()))

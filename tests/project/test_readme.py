@@ -1,0 +1,35 @@
+"""The README says what the code does: its table, its Python, its links."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.project.readme_rules import README, with_table
+
+ROOT = README.parent
+
+
+def test_the_table_of_errors_is_the_rule_table() -> None:
+    text = README.read_text()
+    assert with_table(text) == text, "run python -m tests.project.readme_rules"
+
+
+def test_the_python_in_it_runs() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    assert len(blocks) == 1
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})  # noqa: S102  # Our own text.
+
+
+def test_its_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", README.read_text())
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version
+    assert f"## {version[1]} " in Path(ROOT / "CHANGELOG.md").read_text()
+    assert f"attested_kms-{version[1]}-py3-none-any.whl" in README.read_text()
