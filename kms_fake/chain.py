@@ -31,6 +31,8 @@ _UNDERSTOOD_WHEN_CRITICAL = {
 _UNREADABLE = (
     ValueError,
     TypeError,
+    KeyError,  # A name's string of a type that X.509 does not know.
+    Warning,  # Odd serial numbers and names, where warnings are errors.
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
     x509.InvalidVersion,
@@ -99,16 +101,20 @@ class TrustedRoots:
 def read_certificates(ders: Iterable[bytes]) -> list[x509.Certificate]:
     """Parse DER certificates. Raises BadChain, naming the one that does not parse.
 
-    A certificate is parsed with its extensions and its key, because `cryptography` reads both
-    lazily and would raise later.
+    A certificate is parsed with everything that is looked at later, because `cryptography` reads
+    each part when it is first asked for and would raise there.
     """
     certificates = []
     for position, der in enumerate(ders):
         name = "certificate" if position == 0 else f"cabundle[{position - 1}]"
         try:
             certificate = x509.load_der_x509_certificate(der)
-            _ = certificate.extensions
             key = certificate.public_key()
+            _ = (
+                *(certificate.extensions, certificate.subject, certificate.issuer),
+                *(certificate.not_valid_before_utc, certificate.not_valid_after_utc),
+                certificate.signature_hash_algorithm,
+            )
         except _UNREADABLE as error:
             raise BadChain(f"{name} does not parse: {error}") from error
         if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp384r1":

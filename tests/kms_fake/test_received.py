@@ -10,7 +10,7 @@ import cbor2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kms_fake import chain
@@ -244,6 +244,20 @@ def test_any_changed_byte_is_noticed(position: int, flip: int) -> None:
     damaged = bytearray(GOOD)
     damaged[position] ^= flip
     assert first_problem(bytes(damaged)) is not None
+
+
+CERTIFICATES = [certificate(link) for link in (SIGNER, ROOT, AUTHORITY)]
+
+
+@settings(max_examples=400)
+@given(which=st.integers(0, 2), position=st.integers(0, 10**6), flip=st.integers(1, 255))
+def test_any_changed_byte_of_a_certificate_is_noticed(which: int, position: int, flip: int) -> None:
+    damaged = [bytearray(der) for der in CERTIFICATES]
+    damaged[which][position % len(damaged[which])] ^= flip
+    signer, *cabundle = [bytes(der) for der in damaged]
+    roots = TrustedRoots([])
+    with pytest.raises(chain.BadChain):
+        roots.chain(signer, cabundle)
 
 
 @given(length=st.integers(0, len(GOOD) - 1))
