@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from tempfile import TemporaryFile
 from typing import IO
 
 _START_SECONDS = 30.0
@@ -25,12 +26,14 @@ class Program:
         self, module: str, arguments: Sequence[str], environment: Mapping[str, str]
     ) -> None:
         self._name = module
+        # A file, not a pipe: nobody reads it while the program runs, and a full pipe stops it.
+        self._errors = TemporaryFile()  # noqa: SIM115  # `close` closes it.
         self._process = subprocess.Popen(  # noqa: S603  # Our own module, no shell.
             [sys.executable, "-m", module, *arguments],
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
         )
 
     def wait_until_ready(self) -> None:
@@ -40,8 +43,8 @@ class Program:
             raise RuntimeError("the program was started without a pipe")
         if _first_line(stdout, time.monotonic() + _START_SECONDS) != b"ready\n":
             self.end()
-            _, stderr = self._process.communicate()
-            errors = stderr.decode(errors="replace").strip() or "nothing"
+            self._errors.seek(0)
+            errors = self._errors.read().decode(errors="replace").strip() or "nothing"
             raise ProgramFailed(
                 f"{self._name} did not become ready in {_START_SECONDS:.0f} seconds; it ended with "
                 f"code {self._process.returncode} and printed: {errors}"
@@ -58,11 +61,11 @@ class Program:
                 self._process.wait()
 
     def close(self) -> None:
-        """End the process and let go of its pipes."""
+        """End the process and let go of its output."""
         self.end()
-        for pipe in (self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
+        self._errors.close()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
 
 def _first_line(stream: IO[bytes], deadline: float) -> bytes:

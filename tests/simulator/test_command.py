@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import boto3
@@ -24,9 +25,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import load_pem_x509_certificates
 
+from kms_fake import RuleSet
 from kms_fake.roots import aws_root
 from nsm_fake import EnclaveIdentity, NitroSecurityModule, NsmPki, system_clock
-from simulator import cli
+from simulator import cli, demo
 
 COMMAND = [sys.executable, "-m", "simulator.cli"]
 
@@ -178,6 +180,11 @@ def test_help(arguments: list[str]) -> None:
     assert "attested-kms" in result.stdout
 
 
+def test_the_rule_sets_on_offer_are_those_there_are() -> None:
+    assert set(cli.RULE_SETS) == {rule_set.value for rule_set in RuleSet}
+    assert cli.RULE_SETS[0] == RuleSet.AWS.value
+
+
 def test_version() -> None:
     result = run("--version")
     assert result.returncode == 0
@@ -198,6 +205,14 @@ def test_the_demo_shows_the_flow_and_the_four_mistakes(
     ):
         assert text in shown
     assert shown.count("the enclave opens") == 4
+
+
+def test_a_demo_that_fails_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "_show_flow", Mock(side_effect=demo.DemoFailed("a step went wrong")))
+    assert cli.main(["demo"]) == 1
+    assert capsys.readouterr().err == "attested-kms demo: a step went wrong\n"
 
 
 def test_a_client_that_is_no_sdk_gets_aws_shaped_json() -> None:
