@@ -97,7 +97,7 @@ class Denial(enum.Enum):
     )
     IDENTITY_EXPLICIT = (
         "with an explicit deny in an identity-based policy",
-        Evidence.DOCUMENTED,
+        Evidence.INFERRED,
         "IAM User Guide, Troubleshoot access denied error messages (general; not shown for KMS)",
     )
     NO_RESOURCE_ALLOW = (

@@ -10,18 +10,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from moto.iam.models import iam_backends
 from moto.sts.models import sts_backends
+from moto.utilities.utils import get_partition
 
 from kms_fake.authorization import IdentityPermissions, Principal
+from kms_fake.errors import KmsRefusal
 from kms_fake.policy import MalformedPolicy, PolicyKind, UnsupportedPolicy, parse_policy
 
 DEFAULT_ROLE_NAME = "EnclaveInstance"
 DEFAULT_INSTANCE_ID = "i-0a1b2c3d4e5f60718"
-
-_PARTITION = "aws"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,32 +35,63 @@ class Caller:
     """Why an identity policy could not be evaluated; such a caller is refused, not guessed at."""
 
 
-def default_principal(account: str) -> Principal:
+def default_principal(account: str, region: str = "us-east-1") -> Principal:
     """The role of the parent instance, as EC2 names its sessions: by the instance id."""
+    partition = get_partition(region)
     return Principal(
-        arn=f"arn:aws:sts::{account}:assumed-role/{DEFAULT_ROLE_NAME}/{DEFAULT_INSTANCE_ID}",
+        arn=f"arn:{partition}:sts::{account}:assumed-role/{DEFAULT_ROLE_NAME}/{DEFAULT_INSTANCE_ID}",
         account=account,
-        principal_arn=f"arn:aws:iam::{account}:role/{DEFAULT_ROLE_NAME}",
+        principal_arn=f"arn:{partition}:iam::{account}:role/{DEFAULT_ROLE_NAME}",
     )
 
 
-def default_caller(account: str) -> Caller:
+@lru_cache(maxsize=64)
+def default_caller(account: str, region: str = "us-east-1") -> Caller:
     """The default caller with the identity policies of an administrator of KMS."""
-    return Caller(default_principal(account), IdentityPermissions.all_of_kms())
+    return Caller(default_principal(account, region), IdentityPermissions.all_of_kms())
 
 
-def known_caller(access_key: str, account: str) -> Caller | None:
-    """The user or role session that moto made `access_key` for; None if moto made it not."""
-    iam = iam_backends[account][_PARTITION]
+def known_caller(access_key: str, account: str, region: str) -> Caller | None:
+    """The user or role session that moto made `access_key` for; None if moto made it not.
+
+    Raises KmsRefusal for an access key that IAM has made inactive.
+    """
+    partition = get_partition(region)
+    iam = iam_backends[account][partition]
     for user in iam.users.values():
-        if any(key.access_key_id == access_key for key in user.access_keys):
-            principal = Principal(arn=user.arn, account=account, principal_arn=user.arn)
-            return _with_policies(principal, _policies_of_user(iam, user.name))
-    for session in sts_backends[account][_PARTITION].assumed_roles:
+        for key in user.access_keys:
+            if key.access_key_id == access_key:
+                return _user(iam, user, key)
+    for session in sts_backends[account][partition].assumed_roles:
         if session.access_key_id == access_key:
-            principal = Principal(arn=session.arn, account=account, principal_arn=session.role_arn)
-            return _with_policies(principal, _policies_of_role(iam, session.role_arn))
+            return _session(iam, session, account)
     return None
+
+
+def _user(iam: Any, user: Any, key: Any) -> Caller:
+    if key.status != "Active":
+        raise KmsRefusal(
+            "UnrecognizedClientException",
+            "The access key is inactive. [attested-kms: real text unknown, caller.inactive-key]",
+            400,
+            "caller.inactive-key",
+        )
+    principal = Principal(arn=user.arn, account=user.account_id, principal_arn=user.arn)
+    return _with_policies(principal, _policies_of_user(iam, user.name))
+
+
+def _session(iam: Any, session: Any, account: str) -> Caller:
+    principal = Principal(arn=session.arn, account=account, principal_arn=session.role_arn)
+    role = next((role for role in iam.roles.values() if role.arn == session.role_arn), None)
+    limits = {
+        "a session policy": session.policy,
+        "a permissions boundary": role and role.permissions_boundary_arn,
+    }
+    for limit, present in limits.items():
+        if present:  # It only ever takes away, so that leaving it out would allow too much.
+            return _unreadable(principal, f"the caller has {limit}, which is not evaluated")
+    # moto lets a role be assumed that was never created; it allows nothing.
+    return _with_policies(principal, _policies_of_role(role) if role else ())
 
 
 def identity_of_policies(texts: Iterable[str]) -> IdentityPermissions:
@@ -71,7 +103,11 @@ def _with_policies(principal: Principal, texts: Iterable[str]) -> Caller:
     try:
         return Caller(principal, identity_of_policies(texts))
     except (MalformedPolicy, UnsupportedPolicy) as error:
-        return Caller(principal, IdentityPermissions(()), unreadable_policy=str(error))
+        return _unreadable(principal, str(error))
+
+
+def _unreadable(principal: Principal, reason: str) -> Caller:
+    return Caller(principal, IdentityPermissions(()), unreadable_policy=reason)
 
 
 def _policies_of_user(iam: Any, name: str) -> Iterator[str]:
@@ -83,10 +119,7 @@ def _policies_of_user(iam: Any, name: str) -> Iterator[str]:
         yield from _attached(group)
 
 
-def _policies_of_role(iam: Any, role_arn: str) -> Iterator[str]:
-    role = next((role for role in iam.roles.values() if role.arn == role_arn), None)
-    if role is None:  # moto lets a role be assumed that was never created; it allows nothing.
-        return
+def _policies_of_role(role: Any) -> Iterator[str]:
     yield from _texts(role.policies.values())
     yield from _attached(role)
 

@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtensionOID
 
 _REMEMBERED_CHAINS = 256
@@ -63,15 +64,13 @@ class TrustedRoots:
     """The root certificates that this KMS trusts, and the chains already found good under them."""
 
     def __init__(self, roots: Iterable[x509.Certificate]) -> None:
-        self._roots = frozenset(root.fingerprint(hashes.SHA256()) for root in roots)
+        self._roots = frozenset(root.public_bytes(Encoding.DER) for root in roots)
         self._remembered: OrderedDict[tuple[bytes, ...], Chain] = OrderedDict()
         self._lock = Lock()
 
     def trusts(self, root_der: bytes) -> bool:
         """Whether the DER certificate is one of the roots, byte for byte."""
-        digest = hashes.Hash(hashes.SHA256())
-        digest.update(root_der)
-        return digest.finalize() in self._roots
+        return root_der in self._roots
 
     def chain(self, certificate: bytes, cabundle: Sequence[bytes]) -> Chain:
         """The chain from the signer's DER certificate up to `cabundle[0]`, the root.
@@ -142,25 +141,25 @@ def _verify(certificates: Sequence[x509.Certificate]) -> Chain:
 
 
 def _check_signer(certificate: x509.Certificate) -> None:
-    name = _name(certificate)
-    _check_criticals(certificate, name)
-    if not _key_usage(certificate, name).digital_signature:
-        raise BadChain(f"{name} may not sign: keyUsage lacks digitalSignature")
+    _check_criticals(certificate)
+    if not _key_usage(certificate).digital_signature:
+        raise BadChain(f"{_name(certificate)} may not sign: keyUsage lacks digitalSignature")
     constraints = _basic_constraints(certificate)
     if constraints is not None and (constraints.ca or constraints.path_length is not None):
-        raise BadChain(f"{name} signs documents and is a CA")
+        raise BadChain(f"{_name(certificate)} signs documents and is a CA")
 
 
 def _check_authority(certificate: x509.Certificate, authorities_below: int) -> None:
-    name = _name(certificate)
-    _check_criticals(certificate, name)
+    _check_criticals(certificate)
     constraints = _basic_constraints(certificate)
     if constraints is None or not constraints.ca:
-        raise BadChain(f"{name} issued a certificate and is not a CA")
+        raise BadChain(f"{_name(certificate)} issued a certificate and is not a CA")
     if constraints.path_length is not None and constraints.path_length < authorities_below:
-        raise BadChain(f"{name} allows {constraints.path_length} CAs below it, not more")
-    if not _key_usage(certificate, name).key_cert_sign:
-        raise BadChain(f"{name} issued a certificate and its keyUsage lacks keyCertSign")
+        raise BadChain(
+            f"{_name(certificate)} allows {constraints.path_length} CAs below it, not more"
+        )
+    if not _key_usage(certificate).key_cert_sign:
+        raise BadChain(f"{_name(certificate)} issued a certificate without keyCertSign")
 
 
 def _check_issued(subject: x509.Certificate, issuer: x509.Certificate) -> None:
@@ -172,17 +171,18 @@ def _check_issued(subject: x509.Certificate, issuer: x509.Certificate) -> None:
         raise BadChain(f"{_name(subject)} is not signed with ECDSA over SHA-384")
 
 
-def _check_criticals(certificate: x509.Certificate, name: str) -> None:
+def _check_criticals(certificate: x509.Certificate) -> None:
     for extension in certificate.extensions:
         if extension.critical and extension.oid not in _UNDERSTOOD_WHEN_CRITICAL:
-            raise BadChain(f"{name} has the critical extension {extension.oid.dotted_string}")
+            oid = extension.oid.dotted_string
+            raise BadChain(f"{_name(certificate)} has the critical extension {oid}")
 
 
-def _key_usage(certificate: x509.Certificate, name: str) -> x509.KeyUsage:
+def _key_usage(certificate: x509.Certificate) -> x509.KeyUsage:
     try:
         return certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound as error:
-        raise BadChain(f"{name} has no keyUsage") from error
+        raise BadChain(f"{_name(certificate)} has no keyUsage") from error
 
 
 def _basic_constraints(certificate: x509.Certificate) -> x509.BasicConstraints | None:

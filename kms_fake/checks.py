@@ -84,9 +84,9 @@ def not_rsa(call: Call) -> str | None:
 
 
 def other_rsa_size(call: Call) -> str | None:
-    if call.recipient is None or call.settings.accept_unknown_keys:
-        return None
-    if recipient_key.has_required_size(call.recipient_key):
+    key = call.recipient_key
+    accepted = call.settings.accept_unknown_keys and recipient_key.can_take_envelope(key)
+    if call.recipient is None or accepted or recipient_key.has_required_size(key):
         return None
     return "The recipient public key is not an RSA key of 2048 bits; KMS documents RSA-2048."
 

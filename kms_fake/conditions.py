@@ -24,6 +24,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from kms_fake.policy_json import UnsupportedPolicy, read_object, read_string, shown
 from kms_fake.wildcards import compile_wildcards
@@ -61,6 +62,7 @@ def all_hold(conditions: tuple[Condition, ...], context: Context, *, allows: boo
     return True
 
 
+@lru_cache(maxsize=1024)  # The names of a request are mostly those of the request before.
 def fold_key(name: str) -> str:
     """The form of a condition key's name in which names are compared."""
     return name.lower()

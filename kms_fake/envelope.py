@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -50,13 +49,16 @@ class ContentForm(enum.Enum):
     """`80` and the bytes: the sample of 2022-08 (aws-nitro-enclaves-sdk-c, pull request 83)."""
 
 
-def seal(plaintext: bytes, recipient: RSAPublicKey, form: ContentForm) -> bytes:
-    """The envelope of `plaintext` for `recipient`, with a fresh content key and IV."""
+def seal(plaintext: bytes, recipient: RSAPublicKey, spki: bytes, form: ContentForm) -> bytes:
+    """The envelope of `plaintext` for `recipient`, with a fresh content key and IV.
+
+    `spki` is the recipient's DER SubjectPublicKeyInfo. The key must have 1024 bits at least: RSAES
+    OAEP with SHA-256 takes 66 bytes for itself.
+    """
     content_key, iv = os.urandom(32), os.urandom(16)
     padder = PKCS7(128).padder()
     encryptor = Cipher(algorithms.AES256(content_key), modes.CBC(iv)).encryptor()
     content = encryptor.update(padder.update(plaintext) + padder.finalize())
-    spki = recipient.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return encode(
         subject_key_identifier=hashlib.sha256(spki).digest(),
         encrypted_key=recipient.encrypt(content_key, _OAEP),
@@ -84,7 +86,7 @@ def encode(
         0x30,
         _VERSION_2,
         _der(0x80, subject_key_identifier),
-        key_encryption_algorithm or _oaep_with_sha_256(),
+        key_encryption_algorithm or _RSAES_OAEP_SHA_256,
         _der(0x04, encrypted_key),
     )
     enveloped = (
@@ -110,11 +112,6 @@ def _content(encrypted: bytes, form: ContentForm) -> bytes:
     return b"".join((_INDEFINITE_CONTEXT_0, *strings, _END))
 
 
-def _oaep_with_sha_256() -> bytes:
-    mask = _der(0xA1, _der(0x30, _MGF1, _SHA_256))
-    return _der(0x30, _RSAES_OAEP, _der(0x30, _der(0xA0, _SHA_256), mask))
-
-
 def _der(tag: int, *contents: bytes) -> bytes:
     content = b"".join(contents)
     length = len(content)
@@ -122,3 +119,11 @@ def _der(tag: int, *contents: bytes) -> bytes:
         return bytes((tag, length)) + content
     octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
     return bytes((tag, 0x80 | len(octets))) + octets + content
+
+
+_RSAES_OAEP_SHA_256 = _der(
+    0x30,
+    _RSAES_OAEP,
+    _der(0x30, _der(0xA0, _SHA_256), _der(0xA1, _der(0x30, _MGF1, _SHA_256))),
+)
+"""AlgorithmIdentifier of RSAES-OAEP with SHA-256 and MGF1 with SHA-256 (RFC 8017, A.2.1)."""

@@ -70,10 +70,12 @@ class KmsFake:
         self._clock = clock
         self._judge = Judge(rules)
 
-    def caller(self, access_key: str, account: str = DEFAULT_ACCOUNT_ID) -> Caller:
-        """Who calls with `access_key`."""
-        known = known_caller(access_key, account)
-        return known or self.default_caller or default_caller(account)
+    def caller(
+        self, access_key: str, account: str = DEFAULT_ACCOUNT_ID, region: str = DEFAULT_REGION
+    ) -> Caller:
+        """Who calls with `access_key`. Raises KmsRefusal for one that is inactive."""
+        known = known_caller(access_key, account, region)
+        return known or self.default_caller or default_caller(account, region)
 
     def call(
         self,
@@ -87,7 +89,7 @@ class KmsFake:
 
         `operation` is Decrypt or GenerateDataKey; ValueError for another. Raises KmsRefusal.
         """
-        who = caller or self.default_caller or default_caller(DEFAULT_ACCOUNT_ID)
+        who = caller or self.default_caller or default_caller(DEFAULT_ACCOUNT_ID, region)
         call = Call(
             operation=Operation(operation),
             given=members,
@@ -136,6 +138,33 @@ def check_key_policy(text: object) -> None:
         ) from error
 
 
+def encrypt_rsa(key: KmsKey, plaintext: bytes, algorithm: str | None) -> dict[str, Any]:
+    """The answer of Encrypt under an RSA key, in the bytes that Decrypt takes.
+
+    Raises KmsRefusal: InvalidKeyUsageException where the key does not encrypt with `algorithm`,
+    ValidationException where the plaintext is too long for it ("Encrypt", AWS KMS API Reference).
+    """
+    if algorithm not in key.encryption_algorithms:
+        shown = algorithm or "SYMMETRIC_DEFAULT"
+        raise KmsRefusal(
+            "InvalidKeyUsageException",
+            f"The key cannot be used for Encrypt with {shown}. "
+            "[attested-kms: real text unknown, encrypt.algorithm]",
+            400,
+            "encrypt.algorithm",
+        )
+    blob = key.seal_rsa(plaintext, algorithm)
+    if blob is None:
+        raise KmsRefusal(
+            "ValidationException",
+            f"The plaintext is too long for {algorithm} with this key. "
+            "[attested-kms: real text unknown, encrypt.length]",
+            400,
+            "encrypt.length",
+        )
+    return {"KeyId": key.arn, "CiphertextBlob": blob, "EncryptionAlgorithm": algorithm}
+
+
 def refuse_recipient(operation: str, members: object) -> None:
     """Refuse Recipient where it is not simulated: an answer without an envelope would be a lie.
 
@@ -143,7 +172,9 @@ def refuse_recipient(operation: str, members: object) -> None:
     Recipient; the other operations of KMS have no such member, and ignore it.
     """
     takes_recipient = {"GenerateDataKeyPair", "GenerateRandom", "DeriveSharedSecret"}
-    if operation in takes_recipient and isinstance(members, Mapping) and members.get("Recipient"):
+    if operation not in takes_recipient or not isinstance(members, Mapping):
+        return
+    if members.get("Recipient") is not None:
         raise KmsRefusal(
             "UnsupportedOperationException",
             f"{operation} with Recipient is not simulated; Decrypt and GenerateDataKey are. "
@@ -180,7 +211,7 @@ def _delivered(call: Call, key: KmsKey, plaintext: bytes) -> dict[str, Any]:
     recipient = call.recipient_key
     if not isinstance(recipient, rsa.RSAPublicKey):
         raise PassedUnfit("brings a recipient key that is not RSA")
-    envelope = seal(plaintext, recipient, call.settings.content_form)
+    envelope = seal(plaintext, recipient, call.recipient_der, call.settings.content_form)
     return {"CiphertextForRecipient": envelope, **_EMPTY_PLAINTEXT[call.settings.plaintext_form]}
 
 

@@ -7,6 +7,7 @@ scope. Whatever a client sends gets one AWS-shaped answer, and the server goes o
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import traceback
@@ -16,7 +17,7 @@ from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import Any
 
-from cheroot.server import HTTPConnection
+from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.wsgi import Server
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.request import Request
@@ -24,7 +25,7 @@ from moto.core.request import Request
 from kms_fake import wire
 from kms_fake.errors import KmsRefusal
 from kms_fake.fake import KmsFake
-from kms_fake.moto_front import response_class
+from kms_fake.moto_front import is_operation, response_class
 from kms_fake.shapes import Operation
 
 MAX_BODY = 2 * 1024 * 1024
@@ -34,8 +35,7 @@ MAX_BODY = 2 * 1024 * 1024
 _MAX_BODY_READ = 16 * MAX_BODY
 
 # A half-sent request holds a thread until it times out, so there are more of them than cores.
-_THREADS = 32
-_REQUEST_TIMEOUT_SECONDS = 10
+_THREADS = 100
 # cheroot closes idle connections beyond ten, under the hands of clients that pool them.
 _KEEP_ALIVE_CONNECTIONS = 1000
 # How often cheroot's loop looks whether it should stop.
@@ -92,11 +92,16 @@ class KmsApplication:
             raise _refusal("UnknownOperationException", "X-Amz-Target names no KMS operation.")
         attested = _ATTESTED.get(target["operation"])
         if attested is None:
+            if not is_operation(target["operation"]):
+                message = f"KMS has no operation {target['operation']}, or moto does not answer it."
+                raise _refusal("UnknownOperationException", message)
             return self._by_moto(environ, body, self._kms)
         answer = self._fake.call(
             attested.value,
             wire.decode_members(attested, body),
-            caller=self._fake.caller(credential["key"], _account(environ, credential["key"])),
+            caller=self._fake.caller(
+                credential["key"], _account(environ, credential["key"]), credential["region"]
+            ),
             region=credential["region"],
         )
         return 200, {}, wire.encode_answer(answer)
@@ -137,8 +142,13 @@ def _read_body(environ: dict[str, Any]) -> bytes:
     length = MAX_BODY + 1 if chunked else int(environ.get("CONTENT_LENGTH") or 0)
     try:
         body: bytes = environ["wsgi.input"].read(min(length, MAX_BODY + 1))
-    except ValueError as error:  # A broken chunk.
+    except TimeoutError as error:
+        message = "The rest of the body did not come in time."
+        raise _refusal("RequestTimeoutException", message, 408) from error
+    except (ValueError, OSError) as error:  # A broken chunk; a client that has gone.
         raise _refusal("SerializationException", f"The body does not read: {error}.") from error
+    if not chunked and len(body) < min(length, MAX_BODY + 1):
+        raise _refusal("SerializationException", "The body is shorter than its Content-Length.")
     if length > MAX_BODY and len(body) > MAX_BODY:
         limit = f"The body is longer than {MAX_BODY} bytes."
         raise _refusal("RequestEntityTooLargeException", limit, 413)
@@ -174,12 +184,31 @@ def _account(environ: dict[str, Any], access_key: str) -> str:
     return account
 
 
+class _Request(HTTPRequest):
+    """A request whose refusal by cheroot itself is AWS-shaped too."""
+
+    def simple_response(self, status: object, msg: str = "") -> None:
+        """Answer what is not HTTP, or not in time, with JSON; then the connection is closed."""
+        said = f"{msg or status} [attested-kms: real text unknown, front]"
+        name = "RequestTimeoutException" if str(status).startswith("408") else "BadRequestException"
+        body = json.dumps({"__type": name, "message": said}).encode()
+        head = (
+            f"{self.server.protocol} {status}\r\nContent-Type: {wire.CONTENT_TYPE}\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        self.close_connection = True
+        with suppress(OSError):  # The client is gone; nothing is left to tell it.
+            self.conn.wfile.write(head.encode() + body)
+
+
 class _Connection(HTTPConnection):
     """A connection that closes its writer when it closes.
 
     cheroot leaves that to the garbage collector, which from Python 3.13 on prints a complaint
     where the client has gone before its answer.
     """
+
+    RequestHandlerClass = _Request
 
     def close(self) -> None:
         """Close writer, reader and socket."""
@@ -194,13 +223,20 @@ class KmsServer:
     Raises OSError where the port cannot be had.
     """
 
-    def __init__(self, fake: KmsFake, *, port: int = 0, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        fake: KmsFake,
+        *,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        request_timeout_seconds: float = 10,
+    ) -> None:
         self._server = Server(
             (host, port),
             KmsApplication(fake),
             numthreads=_THREADS,
             request_queue_size=128,
-            timeout=_REQUEST_TIMEOUT_SECONDS,
+            timeout=request_timeout_seconds,  # type: ignore[arg-type]  # cheroot takes fractions.
         )
         self._server.ConnectionClass = _Connection
         self._server.max_request_body_size = _MAX_BODY_READ
@@ -220,9 +256,11 @@ class KmsServer:
 
 
 @contextmanager
-def serving(fake: KmsFake, *, port: int = 0) -> Iterator[KmsServer]:
+def serving(
+    fake: KmsFake, *, port: int = 0, request_timeout_seconds: float = 10
+) -> Iterator[KmsServer]:
     """A `KmsServer` answering on a thread of this process while the context is open."""
-    server = KmsServer(fake, port=port)
+    server = KmsServer(fake, port=port, request_timeout_seconds=request_timeout_seconds)
     thread = Thread(target=server.serve, name="kms", daemon=True)
     thread.start()
     try:

@@ -1,10 +1,10 @@
 """KMS keys, as moto holds them: found by every name a caller may use, opened and sealed.
 
-The keys, their states, policies and aliases stay moto's; this module only reads them. Where moto's
-reading differs from KMS's for the two operations of this package (dossier kms.md 6.1), it is
-corrected here: an ARN of another Region or account names another key; the header of a
-multi-Region key's ciphertext is found although moto cuts the id; RSA keys decrypt RSA-OAEP; a key
-of origin EXTERNAL waits for its material, which moto cannot import.
+The keys, their states, policies and aliases stay moto's; this module only reads them. Where moto
+5.2.5 differs from KMS for the two operations of this package, it is corrected here: an ARN of
+another Region or account names another key; the header of a multi-Region key's ciphertext is found
+although moto cuts the id; RSA keys encrypt and decrypt with RSA-OAEP, by the algorithm of the
+request; a key of origin EXTERNAL waits for its material, which moto cannot import.
 """
 
 from __future__ import annotations
@@ -16,11 +16,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from moto.kms import utils as moto_utils
-from moto.kms.exceptions import InvalidCiphertextException
 from moto.kms.models import kms_backends
+from moto.utilities.utils import get_partition
+
+from kms_fake.errors import KmsRefusal
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -32,6 +36,9 @@ _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 # moto's multi-Region ids keep the hyphens that KMS's have not; both name a key.
 _KEY_ID = re.compile(rf"(?:mrk-)?{_UUID}|mrk-[0-9a-f]{{32}}", re.IGNORECASE)
 _HEADER_KEY_ID = re.compile(rf"{_UUID}|mrk-[0-9a-f-]{{32}}")
+
+_IV = slice(moto_utils.KEY_ID_LEN, moto_utils.KEY_ID_LEN + moto_utils.IV_LEN)
+_TAG = slice(_IV.stop, moto_utils.HEADER_LEN)
 
 SYMMETRIC_DEFAULT = "SYMMETRIC_DEFAULT"
 _RSA_OAEP = {
@@ -74,31 +81,42 @@ class KmsKey:
         return hashlib.sha256(b"KeyMaterialId" + self._moto.key_material).hexdigest()
 
     def seal(self, plaintext: bytes, context: Mapping[str, str]) -> bytes:
-        """A CiphertextBlob in moto's format."""
+        """A CiphertextBlob of a symmetric key, in moto's format."""
         blob: bytes = moto_utils.encrypt(
             {self.key_id: self._moto}, self.key_id, plaintext, moto_context(context)
         )
         return blob
 
+    def seal_rsa(self, plaintext: bytes, algorithm: str) -> bytes | None:
+        """The RSA ciphertext of `plaintext`; None where it is too long for the key."""
+        try:
+            return self._rsa.public_key().encrypt(plaintext, _RSA_OAEP[algorithm])
+        except ValueError:
+            return None
+
+    @property
+    def _rsa(self) -> RSAPrivateKey:
+        key: RSAPrivateKey = self._moto.private_key.private_key
+        return key
+
     def open(self, blob: bytes, context: Mapping[str, str], algorithm: str) -> bytes | None:
         """The plaintext, or None where blob, context or algorithm are not those of encryption."""
-        header = header_key_id(blob)
-        if header is not None and header == self.key_id[: len(header)]:
-            try:
-                plaintext: bytes
-                plaintext, _ = moto_utils.decrypt({header: self._moto}, blob, moto_context(context))
-            except InvalidCiphertextException:
-                return None
-            return plaintext
-        return self._open_rsa(blob, algorithm)
+        if not self.is_symmetric:
+            return self._open_rsa(blob, algorithm)
+        if header_key_id(blob) != self.key_id[: moto_utils.KEY_ID_LEN]:
+            return None
+        iv, tag = blob[_IV], blob[_TAG]
+        ciphertext = blob[moto_utils.HEADER_LEN :] + tag
+        try:
+            return AESGCM(self._moto.key_material).decrypt(iv, ciphertext, _authenticated(context))
+        except InvalidTag:
+            return None
 
     def _open_rsa(self, blob: bytes, algorithm: str) -> bytes | None:
-        oaep = _RSA_OAEP.get(algorithm)
-        if oaep is None or not self.spec.startswith("RSA_"):
+        if algorithm not in self.encryption_algorithms:
             return None
-        private_key: RSAPrivateKey = self._moto.private_key.private_key
         try:
-            return private_key.decrypt(blob, oaep)
+            return self._rsa.decrypt(blob, _RSA_OAEP[algorithm])
         except ValueError:
             return None
 
@@ -111,18 +129,26 @@ class NoSuchKey:
 
 
 class MotoKeys:
-    """The keys of one account in one Region."""
+    """The keys of one account in one Region. Raises KmsRefusal for a Region there is not."""
 
     def __init__(self, account: str, region: str) -> None:
         self.account = account
         self.region = region
-        self._backend: Any = kms_backends[account][region]
+        try:
+            self._backend: Any = kms_backends[account][region]
+        except KeyError:
+            raise KmsRefusal(
+                "InvalidSignatureException",
+                f"There is no Region {region}. [attested-kms: real text unknown, request.region]",
+                400,
+                "request.region",
+            ) from None
 
     def named(self, name: str) -> KmsKey | NoSuchKey:
         """The key with this key id, key ARN, alias name or alias ARN.
 
-        Texts: kms.md 2.3 C (`Key '...' does not exist`, `Invalid keyId '...'`, `Invalid arn
-        REGION`); that of an absent alias is moto's (inferred).
+        Texts: AWS-validated snapshots of LocalStack's test_kms.py (`Key '...' does not exist`,
+        `Invalid keyId '...'`, `Invalid arn REGION`); that of an absent alias is moto's (inferred).
         """
         if name.startswith("arn:"):
             match = _ARN.fullmatch(name)
@@ -154,7 +180,7 @@ class MotoKeys:
         return None if key is None else _view(key)
 
     def _arn(self, name: str) -> str:
-        return f"arn:aws:kms:{self.region}:{self.account}:{name}"
+        return f"arn:{get_partition(self.region)}:kms:{self.region}:{self.account}:{name}"
 
 
 def header_key_id(blob: bytes) -> str | None:
@@ -176,9 +202,13 @@ def moto_context(context: Mapping[str, str]) -> dict[str, str]:
     """An encryption context in a form that moto authenticates without ambiguity.
 
     moto concatenates names and values, so that {"a": "bc"} opens what {"ab": "c"} sealed; real
-    KMS authenticates the pairs. One JSON text under one name keeps them apart.
+    KMS authenticates the pairs. One JSON text under one empty name keeps them apart.
     """
-    return {"": json.dumps(dict(context), sort_keys=True)} if context else {}
+    return {"": _authenticated(context).decode()} if context else {}
+
+
+def _authenticated(context: Mapping[str, str]) -> bytes:
+    return json.dumps(dict(context), sort_keys=True).encode() if context else b""
 
 
 def _view(key: Any) -> KmsKey:

@@ -13,13 +13,15 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from moto import mock_aws
+from moto.core.utils import camelcase_to_underscores
 from moto.kms import urls
+from moto.kms.models import kms_backends
 from moto.kms.responses import KmsResponse
 
 from kms_fake import wire
 from kms_fake.errors import KmsRefusal
-from kms_fake.fake import KmsFake, check_key_policy, refuse_recipient
-from kms_fake.keys import moto_context
+from kms_fake.fake import KmsFake, check_key_policy, encrypt_rsa, refuse_recipient
+from kms_fake.keys import MotoKeys, NoSuchKey, moto_context
 from kms_fake.shapes import Operation
 
 _CONTEXTS = frozenset(
@@ -56,6 +58,31 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
         del answer["Plaintext"]
         return json.dumps(answer)
 
+    def encrypt(self) -> str:
+        """moto's own for symmetric keys; RSA ciphertexts as KMS makes them.
+
+        moto encrypts with an AES key whatever the key is, so that any algorithm would decrypt.
+        """
+        store = MotoKeys(self.current_account, self.region)
+        key = store.named(str(self._get_param("KeyId")))
+        if isinstance(key, NoSuchKey) or key.is_symmetric:
+            answer: str = super().encrypt()
+            return answer
+        return wire.encode_answer(
+            encrypt_rsa(key, self._get_param("Plaintext"), self._get_param("EncryptionAlgorithm"))
+        ).decode()
+
+    def replicate_key(self) -> str:
+        """moto's own, which forgets the policy that the replica is to have."""
+        policy = self._get_param("Policy")
+        check_key_policy(policy)
+        answer: str = super().replicate_key()
+        if policy is not None:
+            region = self._get_param("ReplicaRegion")
+            key_id = self.kms_backend.get_key_id(self._get_param("KeyId"))
+            kms_backends[self.current_account][region].put_key_policy(key_id, policy)
+        return answer
+
     def create_key(self) -> str:
         """moto's own, with a policy that this KMS can enforce."""
         check_key_policy(self._get_param("Policy"))
@@ -70,19 +97,36 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
 
     def _get_param(self, param_name: str, if_none: Any = None) -> Any:
         value = super()._get_param(param_name, if_none)
+        if param_name == "PolicyName" and value is None:
+            return "default"  # "PutKeyPolicy", AWS KMS API Reference.
         return moto_context(value) if param_name in _CONTEXTS and value else value
 
     def _attested(self, operation: Operation) -> str:
         answer = self.fake.call(
             operation.value,
             wire.decode_members(operation, self._raw_body()),
-            caller=self.fake.caller(self.get_access_key(), self.current_account),
+            caller=self.fake.caller(self.get_access_key(), self.current_account, self.region),
             region=self.region,
         )
         return wire.encode_answer(answer).decode()
 
     def _raw_body(self) -> bytes:
         return self.body if isinstance(self.body, bytes) else str(self.body).encode()
+
+
+_OPERATIONS = frozenset(
+    name
+    for name, member in vars(KmsResponse).items()
+    if not name.startswith("_") and callable(member)
+)
+
+
+def is_operation(name: str) -> bool:
+    """Whether moto or this package answers the operation `name`.
+
+    moto itself would call any method of its response class by name.
+    """
+    return camelcase_to_underscores(name) in _OPERATIONS
 
 
 def response_class(fake: KmsFake) -> type[AttestedKmsResponse]:

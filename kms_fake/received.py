@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MAX_AGE_MS = 5 * 60 * 1000
 """Reported by two implementers (zama-ai/kms, bountynet); no AWS page found says it."""
 
+_PCR_KEYS = tuple(f"kms:RecipientAttestation:PCR{index}" for index in range(32))
 _ES384 = ec.ECDSA(hashes.SHA384())
 
 
@@ -164,10 +165,7 @@ class ReceivedDocument:
         if fields.nitro_tpm:
             prefix = "kms:RecipientAttestation:NitroTPMPCR"
             return {f"{prefix}{index}": digest.hex() for index, digest in fields.pcrs.items()}
-        values = {
-            f"kms:RecipientAttestation:PCR{index}": digest.hex()
-            for index, digest in fields.pcrs.items()
-        }
+        values = {_PCR_KEYS[index]: digest.hex() for index, digest in fields.pcrs.items()}
         if 0 in fields.pcrs:
             values["kms:RecipientAttestation:ImageSha384"] = fields.pcrs[0].hex()
         return values

@@ -38,6 +38,11 @@ def is_rsa(key: PublicKeyTypes | None) -> bool:
     return isinstance(key, rsa.RSAPublicKey)
 
 
+def can_take_envelope(key: PublicKeyTypes | None) -> bool:
+    """Whether RSAES_OAEP_SHA_256 with a content key of 32 bytes fits: 1024 bits and more."""
+    return isinstance(key, rsa.RSAPublicKey) and key.key_size >= 1024
+
+
 def has_required_size(key: PublicKeyTypes | None) -> bool:
     """Whether `key` is the RSA-2048 that AWS documents."""
     return isinstance(key, rsa.RSAPublicKey) and key.key_size == REQUIRED_BITS

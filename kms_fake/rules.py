@@ -100,8 +100,9 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "recipient.encryption-algorithm", "ValidationException", NO_ALGORITHM,
-        checks.no_encryption_algorithm, _REPORTED, _REPORTED, _UNKNOWN,
-        "field notes, bug 8.1, as they explain it; the notes' own commits contradict it",
+        checks.no_encryption_algorithm, _INFERRED, _INFERRED, _UNKNOWN,
+        "field notes, bug 8.1, as they explain it: the text was seen, for another cause as the "
+        "notes' own commits show",
         operations=DECRYPT, rule_sets=frozenset({RuleSet.FIELD_NOTES}),
     ),
     Rule(
@@ -163,7 +164,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "public-key.missing", "ValidationException", NO_PUBLIC_KEY, checks.no_public_key,
-        _REPORTED, _REPORTED, _REPORTED,
+        _REPORTED, _REPORTED, _INFERRED,
         "field notes, bug 8.2; that an empty public_key counts as none is inferred",
     ),
     Rule(
@@ -182,7 +183,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "ciphertext.unparsable", "InvalidCiphertextException", "", checks.unparsable_ciphertext,
-        _REPORTED, _REPORTED, _INFERRED,
+        _REPORTED, _REPORTED, _UNKNOWN,
         "AWS-validated snapshots of LocalStack: empty message", operations=DECRYPT,
     ),
     Rule(
@@ -192,7 +193,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "key-id.not-found", "NotFoundException", "{}", checks.key_not_found,
-        _REPORTED, _REPORTED, _INFERRED, "AWS-validated snapshots of LocalStack",
+        _REPORTED, _REPORTED, _UNKNOWN,
+        "AWS-validated snapshots of LocalStack; the text for an absent alias is inferred",
     ),
     Rule(
         "key-id.mismatch", "IncorrectKeyException", WRONG_KEY, checks.wrong_key,

@@ -45,7 +45,6 @@ def decode(data: bytes) -> Any:
         semantic_decoders=_SEMANTIC_DECODERS,
         max_depth=_MAX_DEPTH,
         allow_duplicate_keys=False,
-        read_size=1,
     )
     try:
         value = decoder.decode()

@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
-from scenarios.target import Key, Statement, Target
-
-ATTESTED_ACTIONS = ("kms:Decrypt", "kms:GenerateDataKey")
-
-
-class MakeStatement(Protocol):
-    """Builds one statement of a key policy; every argument has a valid default."""
-
-    def __call__(
-        self,
-        *,
-        effect: str = "Allow",
-        principal: str | None = None,
-        actions: tuple[str, ...] = ATTESTED_ACTIONS,
-        condition: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> Statement:
-        """A statement about the parent instance's role unless `principal` names another."""
-        ...
+from scenarios.target import ATTESTED_ACTIONS, Key, MakeStatement, Statement, Target
 
 
 @pytest.fixture

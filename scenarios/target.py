@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 Members = Mapping[str, Any]
@@ -24,6 +24,25 @@ Statement = Mapping[str, Any]
 
 class TargetUnavailable(Exception):
     """The target cannot run scenarios here; the message says why and what to do, in a sentence."""
+
+
+ATTESTED_ACTIONS = ("kms:Decrypt", "kms:GenerateDataKey")
+"""The actions that the scenarios attest."""
+
+
+class MakeStatement(Protocol):
+    """The fixture `statement`: builds one, each argument with a valid default."""
+
+    def __call__(
+        self,
+        *,
+        effect: str = "Allow",
+        principal: str | None = None,
+        actions: tuple[str, ...] = ATTESTED_ACTIONS,
+        condition: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Statement:
+        """A statement about the parent instance's role unless `principal` names another."""
+        ...
 
 
 class Capability(enum.Enum):
@@ -80,6 +99,13 @@ class KmsError:
     """The exception type, for example `ValidationException`."""
     message: str
     http_status: int
+    rule: str | None = field(default=None, compare=False)
+    """Which of its rules refused, for a target that can tell (`document.validity`); real KMS cannot
+    and says None. It tells apart refusals whose real text nobody knows."""
+
+    def refused_by(self, code: str, rule: str) -> bool:
+        """Whether the exception type is `code` and, where the target can tell, the rule `rule`."""
+        return self.code == code and self.rule in {None, rule}
 
 
 @dataclass(frozen=True, slots=True)

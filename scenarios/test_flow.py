@@ -53,13 +53,7 @@ def test_the_encryption_context_must_be_the_same(target: Target, attested_key: K
     same = enclave.run("Decrypt", {"CiphertextBlob": blob, "EncryptionContext": {"tenant": "a"}})
     assert isinstance(same, Opened), same
     other = enclave.run("Decrypt", {"CiphertextBlob": blob, "EncryptionContext": {"tenant": "b"}})
-    assert other == KmsError("InvalidCiphertextException", other_message(other), 400)
-
-
-def other_message(answer: object) -> str:
-    """The message, which boto3 fills in where the service sends none."""
-    assert isinstance(answer, KmsError), answer
-    return answer.message
+    assert other == KmsError("InvalidCiphertextException", "", 400)
 
 
 @pytest.mark.reported("EphemeralML audit: the same document again, seconds later")

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
 
 import pytest
 
-from scenarios.target import Capability, Key, KmsError, Opened, Result, Statement, Target
+from scenarios.target import (
+    Capability,
+    Key,
+    KmsError,
+    MakeStatement,
+    Opened,
+    Refused,
+    Result,
+    Target,
+)
 
 PCR0 = "kms:RecipientAttestation:PCR0"
 IMAGE = "kms:RecipientAttestation:ImageSha384"
@@ -15,22 +23,7 @@ ZERO = "00" * 48
 NOT_ZERO = "11" * 48
 
 
-class MakeStatement(Protocol):
-    """See the fixture `statement`."""
-
-    def __call__(
-        self,
-        *,
-        effect: str = "Allow",
-        principal: str | None = None,
-        actions: tuple[str, ...] = ("kms:Decrypt", "kms:GenerateDataKey"),
-        condition: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> Statement:
-        """A statement about the parent instance's role unless `principal` names another."""
-        ...
-
-
-Answer = Opened | Result | KmsError | object
+Answer = Opened | Result | KmsError | Refused
 
 
 def opened(answer: Answer) -> bool:

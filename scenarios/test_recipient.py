@@ -9,11 +9,9 @@ import pytest
 from scenarios.target import Key, KmsError, PublicKeyForm, Target
 
 
-def code(answer: object) -> str:
-    """The exception type of a refusal, where nobody has published the real text."""
-    assert isinstance(answer, KmsError), answer
-    assert answer.http_status == 400
-    return answer.code
+def refused(answer: object, by: str) -> bool:
+    """Whether it is a ValidationException whose real text nobody has published."""
+    return isinstance(answer, KmsError) and answer.refused_by("ValidationException", by)
 
 
 @pytest.mark.inferred("Recipient without KeyEncryptionAlgorithm: see bug 8.1")
@@ -32,7 +30,7 @@ def test_no_document(target: Target, open_key: Key) -> None:
     """Recipient without AttestationDocument is refused, not answered in clear."""
     members = {"CiphertextBlob": open_key.encrypt(b"secret")}
     answer = target.enclave().run("Decrypt", members, recipient={"AttestationDocument": None})
-    assert code(answer) == "ValidationException"
+    assert refused(answer, by="recipient.attestation-document")
 
 
 @pytest.mark.inferred("AWS's sample-mpc-app-using-aws-nitrotpm notes the trap; boto3 was run")
@@ -42,7 +40,7 @@ def test_base64_of_base64(target: Target, open_key: Key) -> None:
     text = base64.b64encode(enclave.attest()).decode()
     members = {"CiphertextBlob": open_key.encrypt(b"secret")}
     answer = enclave.run("Decrypt", members, recipient={"AttestationDocument": text})
-    assert code(answer) == "ValidationException"
+    assert refused(answer, by="document.structure")
 
 
 @pytest.mark.inferred("RecipientRequest.md of aws-nitro-enclaves-sdk-c: DER; bug 8.3")
@@ -50,7 +48,7 @@ def test_pem_public_key(target: Target, open_key: Key) -> None:
     """The right key as PEM text is no public key for KMS."""
     members = {"CiphertextBlob": open_key.encrypt(b"secret")}
     answer = target.enclave().run("Decrypt", members, public_key=PublicKeyForm.PEM)
-    assert code(answer) == "ValidationException"
+    assert refused(answer, by="public-key.encoding")
 
 
 @pytest.mark.inferred("RecipientRequest.md of aws-nitro-enclaves-sdk-c: a RSA2048 key")
@@ -58,7 +56,7 @@ def test_elliptic_curve_public_key(target: Target, open_key: Key) -> None:
     """A P-256 key in the right encoding is refused: KMS encrypts with RSAES_OAEP."""
     members = {"CiphertextBlob": open_key.encrypt(b"secret")}
     answer = target.enclave().run("Decrypt", members, public_key=PublicKeyForm.EC_P256)
-    assert code(answer) == "ValidationException"
+    assert refused(answer, by="public-key.algorithm")
 
 
 @pytest.mark.inferred("AWS KMS API Reference, RecipientInfo: RSAES_OAEP_SHA_256 is the only value")
@@ -67,4 +65,4 @@ def test_unknown_key_encryption_algorithm(target: Target, open_key: Key) -> None
     members = {"CiphertextBlob": open_key.encrypt(b"secret")}
     recipient = {"KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_512"}
     answer = target.enclave().run("Decrypt", members, recipient=recipient)
-    assert code(answer) == "ValidationException"
+    assert refused(answer, by="request.constraint")

@@ -7,6 +7,7 @@ enclave program and the host proxy are processes of their own that find each oth
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -70,6 +71,15 @@ def kms_client(endpoint: str) -> Any:
     )
 
 
+_MARKED_TEXT = re.compile(r"\[attested-kms: real text unknown, (?P<rule>[a-z.-]+)\]$")
+
+
+def kms_error(code: str, message: str, http_status: int) -> KmsError:
+    """The refusal, with the rule where its text is the fake's own and names it."""
+    marked = _MARKED_TEXT.search(message)
+    return KmsError(code, message, http_status, rule=marked["rule"] if marked else None)
+
+
 class SimulatedKms:
     """KMS as the parent instance reaches it, over HTTP."""
 
@@ -82,10 +92,10 @@ class SimulatedKms:
             response = getattr(self.client, xform_name(operation))(**members)
         except ClientError as error:
             details = error.response
-            return KmsError(
-                code=details["Error"]["Code"],
-                message=details["Error"]["Message"],
-                http_status=details["ResponseMetadata"]["HTTPStatusCode"],
+            return kms_error(
+                details["Error"]["Code"],
+                details["Error"]["Message"],
+                details["ResponseMetadata"]["HTTPStatusCode"],
             )
         response.pop("ResponseMetadata")
         return Result(response)
@@ -157,7 +167,7 @@ class SimulatedEnclave:
         except messages.AnswerError as error:
             if error.kind is not messages.Kind.KMS or error.http_status is None:
                 raise
-            return KmsError(error.code, error.message, error.http_status)
+            return kms_error(error.code, error.message, error.http_status)
         if answer["outcome"] == "opened":
             return Opened(answer["plaintext"], answer["response"])
         return Refused(answer["reason"], answer["detail"], answer["response"])

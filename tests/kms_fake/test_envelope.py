@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kms_fake.envelope import CHUNK_LENGTH, ContentForm, encode, seal
 from scenarios.workload import envelope as reader
-from tests.kms_fake.world import rsa_key
+from tests.kms_fake.world import rsa_key, spki
 
 ALGORITHMS = {
     reader.OaepHash.SHA256: None,  # What the encoder writes by itself.
@@ -49,7 +49,7 @@ def test_openssl_opens_ours(openssl: str, tmp_path: Path, length: int, form: Con
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     )
     blob = tmp_path / "blob.ber"
-    blob.write_bytes(seal(plaintext, key.public_key(), form))
+    blob.write_bytes(seal(plaintext, key.public_key(), spki(), form))
     command = [openssl, "cms", "-decrypt", "-inform", "DER", "-in", str(blob), "-binary"]
     opened = subprocess.run(
         [*command, "-inkey", str(tmp_path / "key.pem")], capture_output=True, check=True
@@ -67,7 +67,7 @@ def test_openssl_opens_ours(openssl: str, tmp_path: Path, length: int, form: Con
     ],
 )
 def test_the_content_has_the_form_asked_for(length: int, form: ContentForm, head: str) -> None:
-    blob = seal(bytes(length), rsa_key().public_key(), form)
+    blob = seal(bytes(length), rsa_key().public_key(), spki(), form)
     parts = reader.parse(blob)
     position = blob.index(parts.iv) + len(parts.iv)
     assert blob[position:].hex().startswith(head)
@@ -88,7 +88,7 @@ def test_long_content_is_cut_into_chunks() -> None:
 def test_its_length_is_that_of_real_ones() -> None:
     """A 32-byte key gave 493 bytes, 12 bytes of text 461, 154 bytes of JSON 606."""
     lengths = {
-        size: len(seal(bytes(size), rsa_key().public_key(), ContentForm.CONSTRUCTED))
+        size: len(seal(bytes(size), rsa_key().public_key(), spki(), ContentForm.CONSTRUCTED))
         for size in (12, 32, 154)
     }
     assert lengths == {12: 461, 32: 493, 154: 606}
@@ -96,7 +96,7 @@ def test_its_length_is_that_of_real_ones() -> None:
 
 @given(plaintext=st.binary(min_size=1, max_size=4096), form=st.sampled_from(ContentForm))
 def test_the_enclave_opens_whatever_kms_seals(plaintext: bytes, form: ContentForm) -> None:
-    blob = seal(plaintext, rsa_key().public_key(), form)
+    blob = seal(plaintext, rsa_key().public_key(), spki(), form)
     assert len(blob) <= 6144
     assert reader.open_cms(blob, rsa_key()) == plaintext
     assert rebuilt(blob) == blob

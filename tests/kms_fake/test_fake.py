@@ -29,6 +29,11 @@ from tests.kms_fake.world import (
     statement,
 )
 
+# RSA-512 as SubjectPublicKeyInfo, which cryptography reads and no longer makes.
+SMALL_RSA = bytes.fromhex(
+    "305c300d06092a864886f70d0101010500034b003048024100c0ffee" + "5a" * 60 + "01" + "0203010001"
+)
+
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 
@@ -111,6 +116,12 @@ def test_other_rsa_sizes_are_taken_where_the_setting_says_so() -> None:
     assert open_cms(answer["CiphertextForRecipient"], rsa_key(3072)) == b"secret"
 
 
+def test_a_key_too_small_for_the_envelope_is_refused_whatever_the_setting() -> None:
+    members = {"CiphertextBlob": sealed(moto_key()), "Recipient": recipient(public_key=SMALL_RSA)}
+    settings = {"accept_unknown_keys": True}
+    assert refused("Decrypt", members, settings=settings).rule == "public-key.size"
+
+
 def test_no_setting_makes_pkcs1_a_public_key() -> None:
     members = {"CiphertextBlob": sealed(moto_key()), "Recipient": recipient(public_key=pkcs1())}
     settings = {"accept_unknown_keys": True}
@@ -190,6 +201,20 @@ def test_a_ciphertext_of_another_region_is_foreign() -> None:
 def test_the_right_key_id_is_no_mismatch() -> None:
     members = {"CiphertextBlob": sealed(moto_key()), "KeyId": arn(moto_key())}
     assert fake().call("Decrypt", members)["Plaintext"] == b"secret"
+
+
+def test_a_region_there_is_not() -> None:
+    refusal = refused("Decrypt", {"CiphertextBlob": sealed(moto_key())}, region="mars-north-1")
+    assert refusal.exception == "InvalidSignatureException"
+    assert "mars-north-1" in refusal.message
+
+
+def test_govcloud_has_its_own_partition() -> None:
+    region = "us-gov-west-1"
+    key = kms_backends[ACCOUNT][region].create_key(None, None, None, "", None)
+    members = {"KeyId": key.id, "KeySpec": "AES_256"}
+    answer = fake().call("GenerateDataKey", members, region=region)
+    assert answer["KeyId"].startswith("arn:aws-us-gov:kms:us-gov-west-1:")
 
 
 def test_a_multi_region_key_decrypts() -> None:
@@ -341,6 +366,8 @@ def test_only_the_two_operations_are_answered() -> None:
 def test_recipient_of_other_operations_is_refused(operation: str) -> None:
     with pytest.raises(KmsRefusal, match=f"{operation} with Recipient is not simulated"):
         refuse_recipient(operation, {"Recipient": recipient()})
+    with pytest.raises(KmsRefusal, match=f"{operation} with Recipient is not simulated"):
+        refuse_recipient(operation, {"Recipient": {}})
     refuse_recipient(operation, {"Recipient": None})
     refuse_recipient("Encrypt", {"Recipient": {}})
 

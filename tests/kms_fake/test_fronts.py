@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.kms import urls
+from moto.kms.models import kms_backends
 from moto.kms.responses import KmsResponse
 
 from kms_fake import KmsFake, mock_attested_kms, serving
@@ -128,6 +129,38 @@ def test_a_policy_that_cannot_be_enforced_is_refused(kms: Any, key: str) -> None
 def test_put_key_policy_takes_effect(kms: Any, key: str) -> None:
     kms.put_key_policy(KeyId=key, PolicyName="default", Policy=policy(statement()))
     assert call(kms, key, "decrypt")["Plaintext"] == b"secret"
+
+
+def test_the_policy_name_may_be_left_out(kms: Any, key: str) -> None:
+    kms.put_key_policy(KeyId=key, Policy=policy(statement()))
+    assert json.loads(kms.get_key_policy(KeyId=key)["Policy"]) == json.loads(policy(statement()))
+
+
+def test_a_replica_has_the_policy_it_was_given(kms: Any) -> None:
+    elsewhere = {"KeyId": "", "ReplicaRegion": "eu-west-1"}
+    elsewhere["KeyId"] = kms.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
+    text = policy(statement(Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}))
+    with pytest.raises(kms.exceptions.UnsupportedOperationException, match="IpAddress"):
+        kms.replicate_key(**elsewhere, Policy=text)
+    nobody = policy(statement(Principal={"AWS": f"{ROLE}Other"}))
+    kms.replicate_key(**elsewhere, Policy=nobody)
+    replica = kms_backends["123456789012"]["eu-west-1"].keys[elsewhere["KeyId"]]
+    assert replica.policy == nobody
+
+
+def test_an_rsa_ciphertext_opens_with_its_own_algorithm_only(kms: Any) -> None:
+    key = kms.create_key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]["KeyId"]
+    sha256, sha1 = "RSAES_OAEP_SHA_256", "RSAES_OAEP_SHA_1"
+    made = kms.encrypt(KeyId=key, Plaintext=b"secret", EncryptionAlgorithm=sha256)
+    assert len(made["CiphertextBlob"]) == 256
+    members = {"CiphertextBlob": made["CiphertextBlob"], "KeyId": key}
+    assert kms.decrypt(**members, EncryptionAlgorithm=sha256)["Plaintext"] == b"secret"
+    with pytest.raises(kms.exceptions.InvalidCiphertextException):
+        kms.decrypt(**members, EncryptionAlgorithm=sha1)
+    with pytest.raises(kms.exceptions.InvalidKeyUsageException):
+        kms.encrypt(KeyId=key, Plaintext=b"secret")
+    with pytest.raises(ClientError, match="too long"):
+        kms.encrypt(KeyId=key, Plaintext=bytes(200), EncryptionAlgorithm=sha256)
 
 
 def test_recipient_of_an_operation_that_is_not_simulated(kms: Any) -> None:
@@ -279,6 +312,46 @@ def test_an_assumed_role_is_the_caller(services: Any) -> None:
     by_other = services("kms").create_key(Policy=only_other)["KeyMetadata"]["Arn"]
     message = data_key(session, by_other)
     assert message.startswith("User: arn:aws:sts::123456789012:assumed-role/reader/session is not")
+
+
+def assumed(services: Any, role: str, **options: str) -> Any:
+    made = services("sts").assume_role(RoleArn=role, RoleSessionName="session", **options)[
+        "Credentials"
+    ]
+    return services(
+        "kms",
+        aws_access_key_id=made["AccessKeyId"],
+        aws_secret_access_key=made["SecretAccessKey"],
+        aws_session_token=made["SessionToken"],
+    )
+
+
+def test_what_only_takes_away_is_not_left_out(services: Any) -> None:
+    """Session policies and permissions boundaries are not evaluated; nothing is allowed."""
+    iam = services("iam")
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    everything = identity("kms:*")
+    boundary = iam.create_policy(PolicyName="b", PolicyDocument=identity("s3:*"))["Policy"]["Arn"]
+    for name, limit in (("free", {}), ("bounded", {"PermissionsBoundary": boundary})):
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust, **limit)
+        iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=everything)
+    key = services("kms").create_key()["KeyMetadata"]["Arn"]
+    free = "arn:aws:iam::123456789012:role/free"
+    assert data_key(assumed(services, free), key) == "allowed"
+    limited = assumed(services, free, Policy=identity("s3:*"))
+    assert "a session policy, which is not evaluated" in data_key(limited, key)
+    bounded = assumed(services, "arn:aws:iam::123456789012:role/bounded")
+    assert "a permissions boundary, which is not evaluated" in data_key(bounded, key)
+
+
+def test_an_inactive_access_key_is_refused(services: Any) -> None:
+    keys = user_keys(services, identity("kms:*"))
+    key = services("kms").create_key()["KeyMetadata"]["Arn"]
+    services("iam").update_access_key(
+        UserName="alice", AccessKeyId=keys["aws_access_key_id"], Status="Inactive"
+    )
+    with pytest.raises(ClientError, match="UnrecognizedClientException"):
+        services("kms", **keys).generate_data_key(KeyId=key, KeySpec="AES_256")
 
 
 def test_what_was_registered_in_moto_is_restored(fake: KmsFake) -> None:

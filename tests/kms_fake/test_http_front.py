@@ -143,6 +143,13 @@ def test_the_largest_document_is_judged_and_a_larger_one_refused(
         ({"Authorization": "Bearer token"}, "MissingAuthenticationTokenException"),
         ({"X-Amz-Target": ""}, "UnknownOperationException"),
         ({"X-Amz-Target": "TrentService.Nothing"}, "UnknownOperationException"),
+        ({"X-Amz-Target": "TrentService.CallAction"}, "UnknownOperationException"),
+        ({"X-Amz-Target": "TrentService.Dispatch"}, "UnknownOperationException"),
+        ({"X-Amz-Target": "TrentService.__init__"}, "UnknownOperationException"),
+        (
+            {"Authorization": SIGNED["Authorization"].replace("us-east-1", "mars-north-1")},
+            "InvalidSignatureException",
+        ),
         ({"X-Amz-Target": "DynamoDB_20120810.GetItem"}, "UnknownOperationException"),
         (
             {"Authorization": SIGNED["Authorization"].replace("/kms/", "/s3/")},
@@ -194,26 +201,78 @@ def test_a_chunked_body_is_read(connection: http.client.HTTPConnection) -> None:
     assert (response.status, "CiphertextForRecipient" in json.loads(response.read())) == (200, True)
 
 
+SIGNED_HEAD = "".join(f"{name}: {value}\r\n" for name, value in SIGNED.items()).encode()
+HEAD = b"POST / HTTP/1.1\r\nHost: kms\r\nX-Amz-Target: TrentService.Decrypt\r\n" + SIGNED_HEAD
+
+
+def raw(server: KmsServer, start: bytes, *, finish: bool = False) -> socket.socket:
+    """A connection that has sent `start` and, with `finish`, says that no more will come."""
+    netloc = urlsplit(server.endpoint)
+    made = socket.create_connection((netloc.hostname, netloc.port or 0), timeout=30)
+    made.sendall(start)
+    if finish:
+        made.shutdown(socket.SHUT_WR)
+    return made
+
+
+def answer_of(made: socket.socket) -> tuple[int, dict[str, Any]]:
+    """The status and JSON body of what comes until the server closes the connection."""
+    with made, made.makefile("rb") as stream:
+        head, _, body = stream.read().partition(b"\r\n\r\n")
+    assert b"application/x-amz-json-1.1" in head
+    return int(head.split()[1]), json.loads(body)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param(HEAD + b"Content-Length: 100\r\nConnection: close\r\n\r\nhalf", id="body"),
+        pytest.param(
+            HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n64\r\nhalf", id="chunk"
+        ),
+    ],
+)
+def test_half_a_body_is_answered(server: KmsServer, start: bytes) -> None:
+    status, answer = answer_of(raw(server, start, finish=True))
+    assert (status, answer["__type"]) == (400, "SerializationException")
+
+
+def test_half_a_body_then_silence_is_answered_when_its_time_is_over() -> None:
+    with serving(world.fake(), request_timeout_seconds=0.2) as impatient:
+        silent = raw(impatient, HEAD + b"Content-Length: 100\r\nConnection: close\r\n\r\nhalf")
+        assert answer_of(silent)[1]["__type"] == "RequestTimeoutException"
+        half_head = raw(impatient, b"POST / HTTP/1.1\r\nHost: k")
+        assert answer_of(half_head)[1]["__type"] == "RequestTimeoutException"
+
+
 def test_half_a_request_then_silence_does_not_stop_the_others(
     server: KmsServer, connection: http.client.HTTPConnection
 ) -> None:
-    netloc = urlsplit(server.endpoint)
-    silent = []
-    for start in (b"POST / HT", b"POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf", b""):
-        made = socket.create_connection((netloc.hostname, netloc.port or 0))
-        made.sendall(start)
-        silent.append(made)
+    starts = (b"POST / HT", HEAD + b"Content-Length: 100\r\n\r\nhalf", b"")
+    silent = [raw(server, start) for start in starts * 20]
     assert send(connection, good_body())[0] == 200
     for made in silent:
         made.close()
     assert send(connection, good_body())[0] == 200
 
 
-def test_bytes_that_are_not_http(server: KmsServer, connection: http.client.HTTPConnection) -> None:
-    netloc = urlsplit(server.endpoint)
-    with socket.create_connection((netloc.hostname, netloc.port or 0)) as made:
-        made.sendall(b"\x16\x03\x01 not http\r\n\r\n")
-        assert made.recv(1000).startswith(b"HTTP/1.1 400")
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\x16\x03\x01 not http\r\n\r\n",
+        b"POST http://elsewhere/ HTTP/1.1\r\nHost: kms\r\n\r\n",
+        b"POST /\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: kms\r\nContent-Length: 99999999999\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: kms\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"POST / HTTP/1.1\r\nno colon\r\n\r\n",
+    ],
+)
+def test_what_is_not_http_is_answered_too(
+    server: KmsServer, connection: http.client.HTTPConnection, request_bytes: bytes
+) -> None:
+    status, answer = answer_of(raw(server, request_bytes, finish=True))
+    assert status in {400, 413, 501}
+    assert answer["__type"].endswith("Exception")
     assert send(connection, good_body())[0] == 200
 
 

@@ -121,9 +121,9 @@ UNBOUNDED = figure(name="three", times=99.0)
 def test_the_table_has_a_line_for_each_figure_and_each_floor_once() -> None:
     lines = table([HOLDS, EXCEEDS, UNBOUNDED]).splitlines()
     assert [" ".join(line.split()) for line in lines[2:5]] == [
-        "one 1.000 ms 1.000 ms 1.00x (1.00-1.00) 2 ms ok",
-        "two 1.000 ms 1.000 ms 1.30x (1.30-1.30) 1.25x OVER",
-        "three 1.000 ms 1.000 ms 99.00x (99.00-99.00)",
+        "one 1.000 ms 1.000 ms 1.000x (1.00-1.00) 2 ms ok",
+        "two 1.000 ms 1.000 ms 1.300x (1.30-1.30) 1.25x OVER",
+        "three 1.000 ms 1.000 ms 99.000x (99.00-99.00)",
     ]
     assert lines[-2:] == ["  one; two; three:", "    the floor of it"]
 
