@@ -20,14 +20,13 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtensionOID
+from cryptography.x509.oid import SignatureAlgorithmOID
 
 _REMEMBERED_CHAINS = 256
 
-_UNDERSTOOD_WHEN_CRITICAL = {
-    ExtensionOID.BASIC_CONSTRAINTS,
-    ExtensionOID.KEY_USAGE,
-}
+_ES384 = ec.ECDSA(hashes.SHA384())
+_ECDSA_WITH_SHA384 = bytes.fromhex("300a06082a8648ce3d040303")  # AlgorithmIdentifier, RFC 5758.
+_VERSION_3 = bytes.fromhex("a003020102")
 
 _UNREADABLE = (
     ValueError,
@@ -97,103 +96,65 @@ class TrustedRoots:
             self._remembered.clear()
 
 
-def read_certificates(ders: Iterable[bytes]) -> list[x509.Certificate]:
-    """Parse DER certificates. Raises BadChain, naming the one that does not parse.
+@dataclass(frozen=True, slots=True)
+class ReadCertificate:
+    """What a chain is judged by, all of it parsed.
 
-    A certificate is parsed with everything that is looked at later, because `cryptography` reads
-    each part when it is first asked for and would raise there.
+    `cryptography` parses each part of a certificate when it is first asked for, and would raise
+    there; and it parses some parts again each time.
     """
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePublicKey
+    subject: x509.Name
+    issuer: x509.Name
+    constraints: x509.BasicConstraints | None
+    key_usage: x509.KeyUsage | None
+    unknown_critical: str | None
+    """An extension that is critical and not understood: its object identifier."""
+    not_before_ms: int
+    not_after_ms: int
+
+    def __str__(self) -> str:
+        return f"the certificate of {self.subject.rfc4514_string()}"
+
+
+def read_certificates(ders: Iterable[bytes]) -> list[ReadCertificate]:
+    """Parse DER certificates. Raises BadChain, naming the one that does not parse."""
     certificates = []
     for position, der in enumerate(ders):
         name = "certificate" if position == 0 else f"cabundle[{position - 1}]"
         try:
-            certificate = x509.load_der_x509_certificate(der)
-            key = certificate.public_key()
-            _ = (
-                *(certificate.extensions, certificate.subject, certificate.issuer),
-                *(certificate.not_valid_before_utc, certificate.not_valid_after_utc),
-                certificate.signature_hash_algorithm,
-            )
+            certificates.append(_read(x509.load_der_x509_certificate(der)))
         except _UNREADABLE as error:
             raise BadChain(f"{name} does not parse: {error}") from error
-        if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp384r1":
-            raise BadChain(f"{name} does not carry a P-384 key")
-        certificates.append(certificate)
     return certificates
 
 
-def _verify(certificates: Sequence[x509.Certificate]) -> Chain:
-    signer, root, *below = certificates
-    path = [signer, *reversed(below), root]
-    _check_signer(signer)
-    for authorities_below, authority in enumerate(path[1:]):
-        _check_authority(authority, authorities_below)
-    for subject, issuer in zip(path, [*path[1:], root], strict=True):
-        _check_issued(subject, issuer)
-    key = signer.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise BadChain("certificate does not carry a P-384 key")
-    return Chain(
-        signer=key,
-        not_before_ms=max(_ms(certificate.not_valid_before_utc) for certificate in path),
-        not_after_ms=min(_ms(certificate.not_valid_after_utc) for certificate in path),
-    )
-
-
-def _check_signer(certificate: x509.Certificate) -> None:
-    _check_criticals(certificate)
-    if not _key_usage(certificate).digital_signature:
-        raise BadChain(f"{_name(certificate)} may not sign: keyUsage lacks digitalSignature")
-    constraints = _basic_constraints(certificate)
-    if constraints is not None and (constraints.ca or constraints.path_length is not None):
-        raise BadChain(f"{_name(certificate)} signs documents and is a CA")
-
-
-def _check_authority(certificate: x509.Certificate, authorities_below: int) -> None:
-    _check_criticals(certificate)
-    constraints = _basic_constraints(certificate)
-    if constraints is None or not constraints.ca:
-        raise BadChain(f"{_name(certificate)} issued a certificate and is not a CA")
-    if constraints.path_length is not None and constraints.path_length < authorities_below:
-        raise BadChain(
-            f"{_name(certificate)} allows {constraints.path_length} CAs below it, not more"
-        )
-    if not _key_usage(certificate).key_cert_sign:
-        raise BadChain(f"{_name(certificate)} issued a certificate without keyCertSign")
-
-
-def _check_issued(subject: x509.Certificate, issuer: x509.Certificate) -> None:
-    try:
-        subject.verify_directly_issued_by(issuer)
-    except (InvalidSignature, ValueError, TypeError) as error:
-        raise BadChain(f"{_name(subject)} was not issued by {_name(issuer)}") from error
-    if not isinstance(subject.signature_hash_algorithm, hashes.SHA384):
-        raise BadChain(f"{_name(subject)} is not signed with ECDSA over SHA-384")
-
-
-def _check_criticals(certificate: x509.Certificate) -> None:
+def _read(certificate: x509.Certificate) -> ReadCertificate:
+    """Everything of one certificate. Raises one of _UNREADABLE."""
+    key = certificate.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp384r1":
+        raise ValueError("its key is not a P-384 key")
+    constraints = key_usage = unknown_critical = None
     for extension in certificate.extensions:
-        if extension.critical and extension.oid not in _UNDERSTOOD_WHEN_CRITICAL:
-            oid = extension.oid.dotted_string
-            raise BadChain(f"{_name(certificate)} has the critical extension {oid}")
-
-
-def _key_usage(certificate: x509.Certificate) -> x509.KeyUsage:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound as error:
-        raise BadChain(f"{_name(certificate)} has no keyUsage") from error
-
-
-def _basic_constraints(certificate: x509.Certificate) -> x509.BasicConstraints | None:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except x509.ExtensionNotFound:
-        return None
-
-
-def _name(certificate: x509.Certificate) -> str:
-    return f"the certificate of {certificate.subject.rfc4514_string()}"
+        if isinstance(extension.value, x509.BasicConstraints):
+            constraints = extension.value
+        elif isinstance(extension.value, x509.KeyUsage):
+            key_usage = extension.value
+        elif extension.critical:
+            unknown_critical = extension.oid.dotted_string
+    return ReadCertificate(
+        certificate=certificate,
+        key=key,
+        subject=certificate.subject,
+        issuer=certificate.issuer,
+        constraints=constraints,
+        key_usage=key_usage,
+        unknown_critical=unknown_critical,
+        not_before_ms=_ms(certificate.not_valid_before_utc),
+        not_after_ms=_ms(certificate.not_valid_after_utc),
+    )
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -201,3 +162,75 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def _ms(moment: datetime) -> int:
     return int((moment - _EPOCH).total_seconds() * 1000)
+
+
+def _verify(certificates: Sequence[ReadCertificate]) -> Chain:
+    signer, root, *below = certificates
+    path = [signer, *reversed(below), root]
+    _check_signer(signer)
+    for authorities_below, authority in enumerate(path[1:]):
+        _check_authority(authority, authorities_below)
+    for subject, issuer in zip(path, [*path[1:], root], strict=True):
+        _check_issued(subject, issuer)
+    return Chain(
+        signer=signer.key,
+        not_before_ms=max(certificate.not_before_ms for certificate in path),
+        not_after_ms=min(certificate.not_after_ms for certificate in path),
+    )
+
+
+def _check_signer(signer: ReadCertificate) -> None:
+    _check_extensions(signer)
+    if signer.key_usage is None or not signer.key_usage.digital_signature:
+        raise BadChain(f"{signer} may not sign: it has no keyUsage with digitalSignature")
+    constraints = signer.constraints
+    if constraints is not None and (constraints.ca or constraints.path_length is not None):
+        raise BadChain(f"{signer} signs documents and is a CA")
+
+
+def _check_authority(authority: ReadCertificate, authorities_below: int) -> None:
+    _check_extensions(authority)
+    if authority.constraints is None or not authority.constraints.ca:
+        raise BadChain(f"{authority} issued a certificate and is not a CA")
+    allowed = authority.constraints.path_length
+    if allowed is not None and allowed < authorities_below:
+        raise BadChain(f"{authority} allows {allowed} CAs below it, not more")
+    if authority.key_usage is None or not authority.key_usage.key_cert_sign:
+        raise BadChain(f"{authority} issued a certificate and has no keyUsage with keyCertSign")
+
+
+def _check_extensions(certificate: ReadCertificate) -> None:
+    if certificate.unknown_critical is not None:
+        raise BadChain(f"{certificate} has the critical extension {certificate.unknown_critical}")
+
+
+def _check_issued(subject: ReadCertificate, issuer: ReadCertificate) -> None:
+    """Names, algorithms and signature (RFC 5280, 6.1.3 (a)).
+
+    Not by `verify_directly_issued_by`, which parses the issuer's key again each time.
+    """
+    certificate = subject.certificate
+    signed = certificate.tbs_certificate_bytes
+    if subject.issuer != issuer.subject:
+        raise BadChain(f"{subject} names another issuer than {issuer}")
+    if not _is_ecdsa_with_sha384(certificate, signed):
+        raise BadChain(f"{subject} is not signed with ECDSA over SHA-384")
+    try:
+        issuer.key.verify(certificate.signature, signed, _ES384)
+    except InvalidSignature as error:
+        raise BadChain(f"{subject} was not signed by {issuer}") from error
+
+
+def _is_ecdsa_with_sha384(certificate: x509.Certificate, signed: bytes) -> bool:
+    """Whether both fields for it say so: what is signed, and beside the signature.
+
+    RFC 5280, 4.1.1.2, demands that they be equal; `cryptography` shows only the outer one. The
+    inner one follows the serial number in TBSCertificate (4.1).
+    """
+    version = signed.find(_VERSION_3, 0, 16)
+    if version < 0:
+        return False
+    serial = version + len(_VERSION_3)
+    inner = signed[serial + 2 + signed[serial + 1] :]  # Tag, length and bytes of the INTEGER.
+    outer = certificate.signature_algorithm_oid
+    return inner.startswith(_ECDSA_WITH_SHA384) and outer == SignatureAlgorithmOID.ECDSA_WITH_SHA384

@@ -41,7 +41,7 @@ def aws_root() -> x509.Certificate:
 def root_from_der(der: bytes) -> x509.Certificate:
     """The root certificate in `der`. Raises BadRoot."""
     try:
-        return read_certificates([der])[0]
+        return read_certificates([der])[0].certificate
     except BadChain as error:
         raise BadRoot(f"not a root of attestation documents: {error}") from error
 

@@ -9,6 +9,7 @@ from unittest.mock import Mock
 import cbor2
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ from tests.kms_fake.world import (
     Document,
     Link,
     certificate,
+    p384_key,
 )
 
 QUESTIONS = (
@@ -157,6 +159,25 @@ def duplicated_public_key() -> bytes:
     payload = Document(indefinite=False).payload()
     pair = cbor2.dumps("public_key") + cbor2.dumps(b"another")
     return bytes([payload[0] + 1]) + payload[1:] + pair
+
+
+def der(tag: int, content: bytes) -> bytes:
+    length = len(content)
+    head = bytes([length]) if length < 128 else b"\x82" + length.to_bytes(2, "big")
+    return bytes([tag]) + head + content
+
+
+@pytest.mark.parametrize("inner_is_sha256", [True, False])
+def test_the_two_fields_for_the_signature_algorithm_must_agree(*, inner_is_sha256: bool) -> None:
+    """A certificate that says one algorithm where it is signed and another beside it."""
+    made = x509.load_der_x509_certificate(certificate(leaf(sha256=inner_is_sha256)))
+    signed = made.tbs_certificate_bytes
+    outer = hashes.SHA384() if inner_is_sha256 else hashes.SHA256()
+    oid = bytes.fromhex("06082a8648ce3d04030" + ("3" if inner_is_sha256 else "2"))
+    signature = p384_key("authority").sign(signed, ec.ECDSA(outer))
+    mixed = der(0x30, signed + der(0x30, oid) + der(0x03, b"\x00" + signature))
+    assert x509.load_der_x509_certificate(mixed).subject == made.subject
+    assert first_problem(Document(fields={"certificate": mixed}).build()) == "bad_chain"
 
 
 GOOD = Document().build()
