@@ -20,7 +20,10 @@ class ProgramFailed(RuntimeError):
 
 
 class Program:
-    """One process of `python -m MODULE`, ready when it has printed the line `ready`."""
+    """One process of `python -m MODULE`, ready when it has printed the line `ready`.
+
+    It ends with this process, however this one ends.
+    """
 
     def __init__(
         self, module: str, arguments: Sequence[str], environment: Mapping[str, str]
@@ -29,9 +32,9 @@ class Program:
         # A file, not a pipe: nobody reads it while the program runs, and a full pipe stops it.
         self._errors = TemporaryFile()  # noqa: SIM115  # `close` closes it.
         self._process = subprocess.Popen(  # noqa: S603  # Our own module, no shell.
-            [sys.executable, "-m", module, *arguments],
+            [sys.executable, "-m", "simulator.leash", module, *arguments],
             env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
         )
@@ -64,8 +67,9 @@ class Program:
         """End the process and let go of its output."""
         self.end()
         self._errors.close()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 def _first_line(stream: IO[bytes], deadline: float) -> bytes:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +19,8 @@ from simulator.clock import SimulatedClock
 from simulator.fabric import ENCLAVE_CID, FABRIC_VARIABLE, PARENT_CID, Fabric, temporary_fabric
 from simulator.processes import Program, ProgramFailed
 from simulator.target import CONTROL_PORT, PROXY_PORT, SimulatorTarget
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_clock_is_the_machines_until_it_is_moved() -> None:
@@ -58,6 +63,48 @@ def test_a_program_that_cannot_be_found_says_so() -> None:
     with pytest.raises(ProgramFailed, match="No module named"):
         program.wait_until_ready()
     program.close()
+
+
+STARTER = """
+import sys
+from pathlib import Path
+from simulator.fabric import Fabric
+from simulator.processes import Program
+
+arguments = ["--port", "8000", "--region", "us-east-1"]
+fabric = Fabric(Path(sys.argv[1]))
+program = Program("scenarios.workload.kms_proxy_host", arguments, fabric.environment)
+program.wait_until_ready()
+print(program._process.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_program_ends_with_whoever_started_it() -> None:
+    """Even if that one is killed and can do nothing about it."""
+    with temporary_fabric() as fabric:
+        with subprocess.Popen(
+            [sys.executable, "-c", STARTER, str(fabric.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+        ) as starter:
+            assert starter.stdout is not None
+            started = int(starter.stdout.readline())
+            os.kill(started, 0)
+            starter.kill()
+        wait_until_gone(fabric.socket(PARENT_CID, 8000))
+
+
+def wait_until_gone(path: Path) -> None:
+    """Return when nobody listens there any more; the time limit of the test ends a wait in vain."""
+    while True:
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(path)) != 0:
+                return
+            probe.settimeout(0.1)
+            with contextlib.suppress(TimeoutError):
+                probe.recv(1)
 
 
 @pytest.fixture(scope="module")
