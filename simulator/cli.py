@@ -47,11 +47,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument(
         "--root",
-        action="append",
+        action="extend",
+        nargs="+",
         default=[],
         metavar="sim|aws|FILE",
-        help="a root to trust, instead of the simulator's own (sim): AWS's (aws) or those of a "
-        "PEM or DER file; may be repeated",
+        help="the roots to trust, instead of the simulator's own alone (sim): AWS's (aws), those of "
+        "a PEM or DER file",
     )
     serve.add_argument(
         "--seed", help="derive the simulator's root from this text, the same one each time"

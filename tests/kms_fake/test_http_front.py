@@ -238,7 +238,7 @@ def test_half_a_body_is_answered(server: KmsServer, start: bytes) -> None:
 
 
 def test_half_a_body_then_silence_is_answered_when_its_time_is_over() -> None:
-    with serving(world.fake(), request_timeout_seconds=0.2) as impatient:
+    with serving(world.fake(), request_timeout_seconds=1) as impatient:
         silent = raw(impatient, HEAD + b"Content-Length: 100\r\nConnection: close\r\n\r\nhalf")
         assert answer_of(silent)[1]["__type"] == "RequestTimeoutException"
         half_head = raw(impatient, b"POST / HTTP/1.1\r\nHost: k")

@@ -124,7 +124,7 @@ def test_roots_replace_the_built_in_one(tmp_path: Path) -> None:
         assert len(roots) == 2
         assert roots[1] == aws_root()
         assert decrypt(ready["kms_endpoint"], document_of(pki))["CiphertextForRecipient"]
-    with served("--root", "sim", "--root", str(pem)) as ready:
+    with served("--root", "sim", str(pem)) as ready:
         assert decrypt(ready["kms_endpoint"], document_of(pki))["CiphertextForRecipient"]
     with served("--root", "aws") as ready, pytest.raises(ClientError, match=r"document\.root"):
         decrypt(ready["kms_endpoint"], document_of(pki))
