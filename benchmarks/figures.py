@@ -1,6 +1,6 @@
 """A figure beside its floor and its bound, and the table and JSON that show many of them.
 
-The bounds are those of the project's plan, "Speed and size"; they stand where a figure is made.
+The bounds are this project's goals for itself; they stand where a figure is made.
 """
 
 from __future__ import annotations

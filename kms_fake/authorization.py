@@ -14,7 +14,8 @@ Developer Guide). The rules:
   users or roles permission");
 - nothing else lets identity policies allow ("Key policies in AWS KMS": "without permission from the
   key policy, IAM policies that allow permissions have no effect");
-- a caller of another account needs both ("Cross-account policy evaluation logic").
+- a caller of another account needs both ("Cross-account policy evaluation logic"). The fake does
+  not look up keys of other accounts yet, so nobody asks for that.
 """
 
 from __future__ import annotations

@@ -58,11 +58,12 @@ def known_caller(access_key: str, account: str, region: str) -> Caller | None:
     """
     partition = get_partition(region)
     iam = iam_backends[account][partition]
-    for user in iam.users.values():
-        for key in user.access_keys:
-            if key.access_key_id == access_key:
-                return _user(iam, user, key)
-    for session in sts_backends[account][partition].assumed_roles:
+    key = iam.access_keys.get(access_key)
+    user = iam.users.get(key.user_name) if key is not None else None
+    if user is not None and key in user.access_keys:
+        return _user(iam, user, key)
+    # A copy, since another thread may be at STS.
+    for session in list(sts_backends[account][partition].assumed_roles):
         if session.access_key_id == access_key:
             return _session(iam, session, account)
     return None
@@ -82,7 +83,8 @@ def _user(iam: Any, user: Any, key: Any) -> Caller:
 
 def _session(iam: Any, session: Any, account: str) -> Caller:
     principal = Principal(arn=session.arn, account=account, principal_arn=session.role_arn)
-    role = next((role for role in iam.roles.values() if role.arn == session.role_arn), None)
+    roles = list(iam.roles.values())
+    role = next((role for role in roles if role.arn == session.role_arn), None)
     limits = {
         "a session policy": session.policy,
         "a permissions boundary": role and role.permissions_boundary_arn,
@@ -112,20 +114,20 @@ def _unreadable(principal: Principal, reason: str) -> Caller:
 
 def _policies_of_user(iam: Any, name: str) -> Iterator[str]:
     user = iam.users[name]
-    yield from _texts(user.policies.values())
+    yield from _texts(list(user.policies.values()))
     yield from _attached(user)
     for group in iam.get_groups_for_user(name):
-        yield from _texts(group.policies.values())
+        yield from _texts(list(group.policies.values()))
         yield from _attached(group)
 
 
 def _policies_of_role(role: Any) -> Iterator[str]:
-    yield from _texts(role.policies.values())
+    yield from _texts(list(role.policies.values()))
     yield from _attached(role)
 
 
 def _attached(holder: Any) -> Iterator[str]:
-    for policy in holder.managed_policies.values():
+    for policy in list(holder.managed_policies.values()):
         yield from _texts(version.document for version in policy.versions if version.is_default)
 
 

@@ -52,8 +52,9 @@ class KmsFake:
     """A KMS that trusts `roots` to attest enclaves.
 
     `settings` may be replaced at any time; `default_caller`, if set, is who calls with an access
-    key that moto's IAM and STS do not know. `rules` is the table; only a test of the table gives
-    another.
+    key that moto's IAM and STS do not know; `last_refusal` is what the table refused last, with the
+    rule that a caller is not told. `rules` is the table; only a test of the table gives another.
+    Calls may come from several threads at once.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class KmsFake:
         self.roots = TrustedRoots(roots)
         self.settings = settings or Settings()
         self.default_caller: Caller | None = None
+        self.last_refusal: KmsRefusal | None = None
         self._clock = clock
         self._judge = Judge(rules)
 
@@ -101,6 +103,7 @@ class KmsFake:
         )
         refusal = self._judge.refusal(call)
         if refusal is not None:
+            self.last_refusal = refusal
             raise refusal
         return _answer(call)
 

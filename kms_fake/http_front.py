@@ -8,6 +8,7 @@ scope. Whatever a client sends gets one AWS-shaped answer, and the server goes o
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 import traceback
@@ -63,7 +64,8 @@ class KmsApplication:
         try:
             status, headers, body = self._answer(environ)
         except KmsRefusal as refusal:
-            status, headers, body = refusal.http_status, {}, wire.encode_refusal(refusal)
+            status, body = refusal.http_status, wire.encode_refusal(refusal)
+            headers = {"Connection": "close"} if isinstance(refusal, _BodyNotRead) else {}
         except Exception:  # noqa: BLE001  # The last line: a mistake of ours must not end a client.
             traceback.print_exc(file=sys.stderr)
             status, headers, body = 500, {}, b'{"__type":"KMSInternalException"}'
@@ -131,10 +133,18 @@ class KmsApplication:
         return int(status), shown, content
 
 
-def _refusal(exception: str, message: str, status: int = 400) -> KmsRefusal:
-    rule = "front"
-    text = f"{message} [attested-kms: real text unknown, {rule}]"
-    return KmsRefusal(exception, text, status, rule)
+def _refusal(exception: str, message: str) -> KmsRefusal:
+    return KmsRefusal(exception, f"{message} {_OURS}", 400, "front")
+
+
+_OURS = "[attested-kms: real text unknown, front]"
+
+
+class _BodyNotRead(KmsRefusal):
+    """What came is not the whole body, so that the connection cannot be used again."""
+
+    def __init__(self, exception: str, message: str, http_status: int) -> None:
+        super().__init__(exception, f"{message} {_OURS}", http_status, "front")
 
 
 def _read_body(environ: dict[str, Any]) -> bytes:
@@ -144,14 +154,16 @@ def _read_body(environ: dict[str, Any]) -> bytes:
         body: bytes = environ["wsgi.input"].read(min(length, MAX_BODY + 1))
     except TimeoutError as error:
         message = "The rest of the body did not come in time."
-        raise _refusal("RequestTimeoutException", message, 408) from error
+        raise _BodyNotRead("RequestTimeoutException", message, 408) from error
     except (ValueError, OSError) as error:  # A broken chunk; a client that has gone.
-        raise _refusal("SerializationException", f"The body does not read: {error}.") from error
+        message = f"The body does not read: {error}."
+        raise _BodyNotRead("SerializationException", message, 400) from error
     if not chunked and len(body) < min(length, MAX_BODY + 1):
-        raise _refusal("SerializationException", "The body is shorter than its Content-Length.")
-    if length > MAX_BODY and len(body) > MAX_BODY:
-        limit = f"The body is longer than {MAX_BODY} bytes."
-        raise _refusal("RequestEntityTooLargeException", limit, 413)
+        message = "The body is shorter than its Content-Length."
+        raise _BodyNotRead("SerializationException", message, 400)
+    if len(body) > MAX_BODY:
+        message = f"The body is longer than {MAX_BODY} bytes."
+        raise _BodyNotRead("RequestEntityTooLargeException", message, 413)
     return body
 
 
@@ -187,9 +199,15 @@ def _account(environ: dict[str, Any], access_key: str) -> str:
 class _Request(HTTPRequest):
     """A request whose refusal by cheroot itself is AWS-shaped too."""
 
+    def send_headers(self) -> None:
+        """Send them; where they close the connection, do not wait for the rest of the body."""
+        if (b"Connection", b"close") in self.outheaders:
+            self.close_connection = True
+        super().send_headers()
+
     def simple_response(self, status: object, msg: str = "") -> None:
         """Answer what is not HTTP, or not in time, with JSON; then the connection is closed."""
-        said = f"{msg or status} [attested-kms: real text unknown, front]"
+        said = f"{msg or status} {_OURS}"
         name = "RequestTimeoutException" if str(status).startswith("408") else "BadRequestException"
         body = json.dumps({"__type": name, "message": said}).encode()
         head = (
@@ -217,8 +235,24 @@ class _Connection(HTTPConnection):
         super().close()
 
 
+class _Server(Server):
+    """cheroot's server, silent about clients that go or stall: they are no error of the server."""
+
+    def error_log(
+        self,
+        msg: str = "",
+        level: int = logging.INFO,
+        traceback: bool = False,  # cheroot's signature.
+    ) -> None:
+        """Say what went wrong here."""
+        if level >= logging.ERROR:
+            logging.getLogger(__name__).log(level, msg, exc_info=traceback)
+
+
 class KmsServer:
-    """A `KmsFake` listening on loopback. `endpoint` is its URL; port 0 chooses a free port.
+    """A `KmsFake` listening on 127.0.0.1. `endpoint` is its URL; port 0 chooses a free port.
+
+    Requests are answered on threads, several at once.
 
     Raises OSError where the port cannot be had.
     """
@@ -228,11 +262,10 @@ class KmsServer:
         fake: KmsFake,
         *,
         port: int = 0,
-        host: str = "127.0.0.1",
         request_timeout_seconds: float = 10,
     ) -> None:
-        self._server = Server(
-            (host, port),
+        self._server = _Server(
+            ("127.0.0.1", port),
             KmsApplication(fake),
             numthreads=_THREADS,
             request_queue_size=128,

@@ -176,7 +176,9 @@ class MotoKeys:
         """The key that a ciphertext's header names."""
         key = self._backend.keys.get(header)
         if key is None and header.startswith("mrk-"):
-            key = next((k for i, k in self._backend.keys.items() if i.startswith(header)), None)
+            key = next(
+                (k for i, k in list(self._backend.keys.items()) if i.startswith(header)), None
+            )
         return None if key is None else _view(key)
 
     def _arn(self, name: str) -> str:

@@ -1,8 +1,10 @@
 """The KMS inside moto: Decrypt and GenerateDataKey are answered by `KmsFake`, the rest by moto.
 
 moto's models are untouched. Its response class is replaced by a thin subclass while the context
-manager is open; CreateKey and PutKeyPolicy go through it only to have their policy checked, and
-encryption contexts only to be handed to moto unambiguously (`kms_fake.keys.moto_context`).
+manager is open. Beside the two operations it corrects what would make them wrong: policies are
+checked when CreateKey, PutKeyPolicy and ReplicateKey set them, Encrypt under an RSA key is RSA,
+encryption contexts reach moto unambiguously (`kms_fake.keys.moto_context`), and Recipient is
+refused where it is not simulated.
 """
 
 from __future__ import annotations

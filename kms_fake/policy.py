@@ -28,6 +28,7 @@ from kms_fake.policy_json import (
     shown,
 )
 from kms_fake.principals import EVERYBODY, Principals, Unlisted, read_principals
+from kms_fake.shapes import Operation
 from kms_fake.wildcards import ArnPattern, compile_wildcards
 
 if TYPE_CHECKING:
@@ -43,15 +44,7 @@ __all__ = [
     "parse_policy",
 ]
 
-EVALUATED_ACTIONS = frozenset(
-    {
-        "kms:Decrypt",
-        "kms:GenerateDataKey",
-        "kms:GenerateDataKeyPair",
-        "kms:GenerateDataKeyPairWithoutPlaintext",
-        "kms:GenerateDataKeyWithoutPlaintext",
-    }
-)
+EVALUATED_ACTIONS = frozenset(operation.action for operation in Operation)
 """The actions that a parsed policy can be asked about."""
 
 _VERSION_WITH_VARIABLES = "2012-10-17"

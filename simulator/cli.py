@@ -12,7 +12,7 @@ RULE_SETS = ("aws", "field-notes")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, 1 for a failure, 2 for wrong usage."""
+    """Run the command line; returns the exit code: 0, 1 for a failure, 2 for wrong usage, 130."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
@@ -51,8 +51,8 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="sim|aws|FILE",
-        help="the roots to trust, instead of the simulator's own alone (sim): AWS's (aws), those of "
-        "a PEM or DER file",
+        help="the roots to trust, instead of the simulator's own alone (sim): AWS's (aws), those "
+        "of a PEM or DER file",
     )
     serve.add_argument(
         "--seed", help="derive the simulator's root from this text, the same one each time"

@@ -13,12 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-FABRIC_VARIABLE = "ATTESTED_KMS_FABRIC"
-
-ENCLAVE_CID = 16
-"""The CID that nitro-cli gives the first enclave where none is asked for."""
-PARENT_CID = 3
-"""The parent instance, as an enclave sees it (AWS Nitro Enclaves User Guide)."""
+from scenarios.workload.transport import FABRIC_VARIABLE
 
 
 @dataclass(frozen=True, slots=True)

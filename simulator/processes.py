@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from tempfile import TemporaryFile
 from typing import IO
 
+from simulator.environment import without_aws
+
 _START_SECONDS = 30.0
 _END_SECONDS = 5.0
 
@@ -33,7 +35,7 @@ class Program:
         self._errors = TemporaryFile()  # noqa: SIM115  # `close` closes it.
         self._process = subprocess.Popen(  # noqa: S603  # Our own module, no shell.
             [sys.executable, "-m", "simulator.leash", module, *arguments],
-            env={**os.environ, **environment},
+            env={**without_aws(os.environ), **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
@@ -16,6 +15,7 @@ from cryptography.x509 import Certificate
 from kms_fake import KmsFake, KmsServer, RuleSet, Settings, serving
 from kms_fake.roots import BadRoot, aws_root, root_from_der, roots_from_file
 from nsm_fake import NsmPki
+from simulator.environment import away_from_aws
 
 SIMULATED = "sim"
 AWS = "aws"
@@ -42,16 +42,29 @@ def serve(
         trusted = [root for name in roots or [SIMULATED] for root in _roots(name, seed)]
     except BadRoot as error:
         raise CannotServe(str(error)) from error
-    stopped = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stopped.set())
     fake = KmsFake(trusted, settings=Settings(rule_set=RuleSet(rules)))
-    with TemporaryDirectory(prefix="attested-kms-") as folder, _listening(fake, port) as server:
+    with _signals_held() as signals, away_from_aws(), ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory(prefix="attested-kms-"))
+        server = stack.enter_context(_listening(fake, port))
         root_file = Path(folder) / "root.pem"
         root_file.write_bytes(b"".join(root.public_bytes(Encoding.PEM) for root in trusted))
         ready = {"kms_endpoint": server.endpoint, "root_certificate": str(root_file)}
         show(json.dumps({**ready, "rules": rules}))
-        stopped.wait()
+        signal.sigwait(signals)
+
+
+@contextmanager
+def _signals_held() -> Iterator[set[signal.Signals]]:
+    """SIGTERM and SIGINT held back from this thread and those it starts, to be waited for.
+
+    A handler could run at any moment, also while what it wants to touch is locked.
+    """
+    signals = {signal.SIGTERM, signal.SIGINT}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield signals
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ enclave program and the host proxy are processes of their own that find each oth
 from __future__ import annotations
 
 import json
-import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -40,8 +39,10 @@ from scenarios.target import (
     Statement,
 )
 from scenarios.workload import frames, messages
+from scenarios.workload.transport import FABRIC_ENCLAVE_CID
 from simulator.clock import SimulatedClock
-from simulator.fabric import ENCLAVE_CID, Fabric, temporary_fabric
+from simulator.environment import away_from_aws
+from simulator.fabric import Fabric, temporary_fabric
 from simulator.processes import Program
 
 REGION = "us-east-1"
@@ -71,20 +72,19 @@ def kms_client(endpoint: str) -> Any:
     )
 
 
-_MARKED_TEXT = re.compile(r"\[attested-kms: real text unknown, (?P<rule>[a-z.-]+)\]$")
-
-
-def kms_error(code: str, message: str, http_status: int) -> KmsError:
-    """The refusal, with the rule where its text is the fake's own and names it."""
-    marked = _MARKED_TEXT.search(message)
-    return KmsError(code, message, http_status, rule=marked["rule"] if marked else None)
+def kms_error(fake: KmsFake, code: str, message: str, http_status: int) -> KmsError:
+    """The refusal as it came, with the rule if it is the last one that `fake` gave."""
+    last = fake.last_refusal
+    ours = last is not None and (last.exception, last.message) == (code, message)
+    return KmsError(code, message, http_status, rule=last.rule if last and ours else None)
 
 
 class SimulatedKms:
     """KMS as the parent instance reaches it, over HTTP."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, fake: KmsFake) -> None:
         self.client = kms_client(endpoint)
+        self._fake = fake
 
     def call(self, operation: str, members: Members) -> Result | KmsError:
         """Send one request exactly as given."""
@@ -93,6 +93,7 @@ class SimulatedKms:
         except ClientError as error:
             details = error.response
             return kms_error(
+                self._fake,
                 details["Error"]["Code"],
                 details["Error"]["Message"],
                 details["ResponseMetadata"]["HTTPStatusCode"],
@@ -119,10 +120,10 @@ class SimulatedKey:
 class SimulatedEnclave:
     """The enclave program, spoken to through its control port."""
 
-    def __init__(self, fabric: Fabric, identity: EnclaveIdentity, module: NitroSecurityModule):
+    def __init__(self, fabric: Fabric, fake: KmsFake, *, debug: bool) -> None:
         self._fabric = fabric
-        self.debug = identity.debug_mode
-        self._module = module
+        self._fake = fake
+        self.debug = debug
 
     @property
     def pcrs(self) -> Mapping[int, str]:
@@ -167,14 +168,14 @@ class SimulatedEnclave:
         except messages.AnswerError as error:
             if error.kind is not messages.Kind.KMS or error.http_status is None:
                 raise
-            return kms_error(error.code, error.message, error.http_status)
+            return kms_error(self._fake, error.code, error.message, error.http_status)
         if answer["outcome"] == "opened":
             return Opened(answer["plaintext"], answer["response"])
         return Refused(answer["reason"], answer["detail"], answer["response"])
 
     def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(str(self._fabric.socket(ENCLAVE_CID, CONTROL_PORT)))
+            connection.connect(str(self._fabric.socket(FABRIC_ENCLAVE_CID, CONTROL_PORT)))
             frames.send(connection, frames.encode({"version": messages.VERSION, **request}))
             answer = frames.receive(connection, wait_seconds=_ANSWER_SECONDS)
         if answer is None:
@@ -183,7 +184,10 @@ class SimulatedEnclave:
 
 
 class SimulatorTarget:
-    """A parent instance made of fakes. Use as a context manager, or `close` it."""
+    """A parent instance made of fakes. Use as a context manager, or `close` it.
+
+    Until then the AWS variables and proxies of this process are put aside.
+    """
 
     name = "simulator"
     capabilities = frozenset(Capability)
@@ -205,8 +209,9 @@ class SimulatorTarget:
             raise
 
     def _start(self) -> None:
+        self._stack.enter_context(away_from_aws())
         server = self._stack.enter_context(serving(self.fake))
-        self.kms = SimulatedKms(server.endpoint)
+        self.kms = SimulatedKms(server.endpoint, self.fake)
         self._stack.callback(self.kms.client.close)
         self._fabric = self._stack.enter_context(temporary_fabric())
         proxy = Program(
@@ -262,7 +267,7 @@ class SimulatorTarget:
         )
         stack.callback(program.close)
         program.wait_until_ready()
-        self._enclave = SimulatedEnclave(self._fabric, identity, module)
+        self._enclave = SimulatedEnclave(self._fabric, self.fake, debug=debug)
 
     def key(self, statements: Sequence[Statement]) -> SimulatedKey:
         """A new key with the administrator statement and `statements`."""

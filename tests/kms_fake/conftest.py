@@ -1,10 +1,8 @@
-"""Real data beside the project, and the fronts of the KMS fake."""
+"""The fronts of the KMS fake."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -13,25 +11,6 @@ from botocore.config import Config
 
 from kms_fake import KmsFake, mock_attested_kms, serving
 from tests.kms_fake import world
-
-SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "vectors"
-
-
-@pytest.fixture(scope="session")
-def shared_vectors() -> Path:
-    """Real documents and envelopes, which are kept beside the project and never in it."""
-    if not SHARED.is_dir():
-        pytest.skip("the real samples (../shared/vectors) are not beside this clone")
-    return SHARED
-
-
-@pytest.fixture(scope="session")
-def openssl() -> str:
-    """The openssl command, a judge that shares no code with this project."""
-    found = shutil.which("openssl")
-    if found is None:
-        pytest.skip("openssl is not installed")
-    return found
 
 
 @pytest.fixture

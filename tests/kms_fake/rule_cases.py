@@ -20,10 +20,7 @@ from tests.kms_fake.world import (
     MINUTE_MS,
     NOW_MS,
     PCR0,
-    ROLE,
-    ROOT,
     ROOT_PRINCIPAL,
-    SIGNER,
     Link,
     Request,
     caller,
@@ -258,5 +255,3 @@ ANSWERED = [
 ]
 
 CASES = [*SINGLES, *ORDERED, *ANSWERED]
-
-__all__ = ["ANSWERED", "BREAKS", "CASES", "ORDERED", "ROLE", "ROOT", "SIGNER", "SINGLES", "Case"]

@@ -1,7 +1,6 @@
 """What the tests of the NSM share: a clock to move, modules to ask, and the real documents."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -52,12 +51,3 @@ def attest() -> Callable[..., bytes]:
         return document
 
     return ask
-
-
-@pytest.fixture(scope="session")
-def shared_vectors() -> Path:
-    """Known answers and real documents, kept beside the project and not in it."""
-    folder = Path(__file__).resolve().parents[2] / ".." / "shared" / "vectors"
-    if not folder.is_dir():
-        pytest.skip("../shared/vectors, with the real documents, is not beside this project")
-    return folder

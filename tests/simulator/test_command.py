@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -205,6 +206,27 @@ def test_the_demo_shows_the_flow_and_the_four_mistakes(
     ):
         assert text in shown
     assert shown.count("the enclave opens") == 4
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"AWS_PROFILE": "absent"},
+        {"AWS_CONFIG_FILE": __file__},
+        {"AWS_ENDPOINT_URL_KMS": "http://127.0.0.1:9", "AWS_CA_BUNDLE": "/absent"},
+        {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "NO_PROXY": ""},
+    ],
+    ids=str,
+)
+def test_the_users_own_aws_takes_no_part(hostile: dict[str, str]) -> None:
+    result = subprocess.run(
+        [*COMMAND, "demo"],
+        env={**os.environ, **hostile},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_a_demo_that_fails_is_a_sentence(

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from scenarios.target import Opened
-from scenarios.workload import transport
+from scenarios.workload.transport import FABRIC_ENCLAVE_CID, PARENT_CID
 from simulator.clock import SimulatedClock
-from simulator.fabric import ENCLAVE_CID, FABRIC_VARIABLE, PARENT_CID, Fabric, temporary_fabric
+from simulator.fabric import temporary_fabric
 from simulator.processes import Program, ProgramFailed
 from simulator.target import CONTROL_PORT, PROXY_PORT, SimulatorTarget
 
@@ -36,19 +36,11 @@ def test_the_clock_is_the_machines_until_it_is_moved() -> None:
 def test_a_fabric_is_short_private_and_removed() -> None:
     with temporary_fabric() as fabric:
         # 104 bytes with the ending NUL is what macOS allows; ports have at most ten digits.
-        assert len(os.fsencode(fabric.socket(ENCLAVE_CID, 2**32 - 2))) < 104
+        assert len(os.fsencode(fabric.socket(FABRIC_ENCLAVE_CID, 2**32 - 2))) < 104
         assert fabric.folder.stat().st_mode & 0o077 == 0
         assert fabric.nsm_socket.name == "nsm.sock"
         assert fabric.socket(3, 8000).name == "3_8000.sock"
     assert not fabric.folder.exists()
-
-
-def test_the_fabric_is_the_one_that_the_workload_looks_for() -> None:
-    """Two parts that may not import each other name the same things."""
-    fabric = Fabric(Path("/fabric"))
-    assert fabric.environment == {FABRIC_VARIABLE: "/fabric"}
-    assert FABRIC_VARIABLE == transport.FABRIC_VARIABLE
-    assert (PARENT_CID, ENCLAVE_CID) == (transport.PARENT_CID, transport.FABRIC_ENCLAVE_CID)
 
 
 def test_a_program_that_does_not_start_says_why() -> None:
@@ -149,7 +141,7 @@ def test_closing_leaves_nothing_behind() -> None:
     target = SimulatorTarget()
     folder = target._fabric.folder
     assert {path.name for path in folder.iterdir()} >= {
-        f"{ENCLAVE_CID}_{CONTROL_PORT}.sock",
+        f"{FABRIC_ENCLAVE_CID}_{CONTROL_PORT}.sock",
         f"{PARENT_CID}_{PROXY_PORT}.sock",
         "nsm.sock",
     }

@@ -49,15 +49,6 @@ PLAINTEXT = b"the plaintext of the stub KMS"
 
 
 @pytest.fixture(scope="session")
-def shared_vectors() -> Path:
-    """Recorded samples that are not part of the repository."""
-    folder = Path(__file__).resolve().parents[3] / "shared" / "vectors"
-    if not folder.is_dir():
-        pytest.skip("no recorded samples: ../shared/vectors does not exist beside the repository")
-    return folder
-
-
-@pytest.fixture(scope="session")
 def rsa_key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
@@ -278,6 +269,7 @@ def kms_requests(stub_kms: _StubKms) -> list[tuple[str, dict[str, Any]]]:
 @pytest.fixture
 def kms_answers(stub_kms: _StubKms) -> Iterator[deque[tuple[int, bytes]]]:
     """Status and body of the next answers; without one, an envelope of `PLAINTEXT`."""
+    stub_kms.answers.clear()
     yield stub_kms.answers
     assert not stub_kms.answers, "the stub KMS was not asked as often as the test expected"
 

@@ -1,0 +1,32 @@
+"""What the tests of all parts share: hypothesis, the real data beside the project, a judge."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+SHARED = Path(__file__).resolve().parents[1] / ".." / "shared" / "vectors"
+
+# The same examples everywhere, so that a failure in CI is a failure on the next laptop.
+hypothesis.settings.register_profile("project", derandomize=True, deadline=None, max_examples=100)
+hypothesis.settings.load_profile("project")
+
+
+@pytest.fixture(scope="session")
+def shared_vectors() -> Path:
+    """Known answers, real documents and envelopes: kept beside the project and never in it."""
+    if not SHARED.is_dir():
+        pytest.skip("the real samples (../shared/vectors) are not beside this clone")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def openssl() -> str:
+    """The openssl command, a judge that shares no code with this project."""
+    found = shutil.which("openssl")
+    if found is None:
+        pytest.skip("openssl is not installed")
+    return found
