@@ -18,7 +18,7 @@ from moto.sts.models import sts_backends
 from moto.utilities.utils import get_partition
 
 from kms_fake.authorization import IdentityPermissions, Principal
-from kms_fake.errors import KmsRefusal
+from kms_fake.other_refusals import INACTIVE_KEY
 from kms_fake.policy import MalformedPolicy, PolicyKind, UnsupportedPolicy, parse_policy
 
 DEFAULT_ROLE_NAME = "EnclaveInstance"
@@ -71,12 +71,7 @@ def known_caller(access_key: str, account: str, region: str) -> Caller | None:
 
 def _user(iam: Any, user: Any, key: Any) -> Caller:
     if key.status != "Active":
-        raise KmsRefusal(
-            "UnrecognizedClientException",
-            "The access key is inactive. [attested-kms: real text unknown, caller.inactive-key]",
-            400,
-            "caller.inactive-key",
-        )
+        raise INACTIVE_KEY.refuse("The access key is inactive.")
     principal = Principal(arn=user.arn, account=user.account_id, principal_arn=user.arn)
     return _with_policies(principal, _policies_of_user(iam, user.name))
 

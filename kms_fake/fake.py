@@ -23,7 +23,6 @@ from kms_fake.chain import TrustedRoots
 from kms_fake.envelope import seal
 from kms_fake.errors import KmsRefusal
 from kms_fake.keys import KmsKey, MotoKeys
-from kms_fake.policy import MalformedPolicy, PolicyKind, UnsupportedPolicy, parse_policy
 from kms_fake.rules import RULES, Judge, Rule
 from kms_fake.shapes import Operation
 
@@ -106,85 +105,6 @@ class KmsFake:
             self.last_refusal = refusal
             raise refusal
         return _answer(call)
-
-
-def check_key_policy(text: object) -> None:
-    """Refuse a key policy that this KMS could not enforce, when it is set.
-
-    Raises KmsRefusal: MalformedPolicyDocumentException for what is no policy,
-    UnsupportedOperationException for what real KMS takes and this evaluator does not.
-    """
-    if text is None:
-        return
-    if not isinstance(text, str):
-        raise KmsRefusal(
-            "SerializationException",
-            "Policy is not a string. [attested-kms: real text unknown, policy.type]",
-            400,
-            "policy.type",
-        )
-    try:
-        parse_policy(text, PolicyKind.KEY)
-    except MalformedPolicy as error:
-        raise KmsRefusal(
-            "MalformedPolicyDocumentException",
-            f"{error} [attested-kms: real text unknown, policy.malformed]",
-            400,
-            "policy.malformed",
-        ) from error
-    except UnsupportedPolicy as error:
-        raise KmsRefusal(
-            "UnsupportedOperationException",
-            f"{error} [attested-kms: a limit of this fake, policy.unsupported]",
-            400,
-            "policy.unsupported",
-        ) from error
-
-
-def encrypt_rsa(key: KmsKey, plaintext: bytes, algorithm: str | None) -> dict[str, Any]:
-    """The answer of Encrypt under an RSA key, in the bytes that Decrypt takes.
-
-    Raises KmsRefusal: InvalidKeyUsageException where the key does not encrypt with `algorithm`,
-    ValidationException where the plaintext is too long for it ("Encrypt", AWS KMS API Reference).
-    """
-    if algorithm not in key.encryption_algorithms:
-        shown = algorithm or "SYMMETRIC_DEFAULT"
-        raise KmsRefusal(
-            "InvalidKeyUsageException",
-            f"The key cannot be used for Encrypt with {shown}. "
-            "[attested-kms: real text unknown, encrypt.algorithm]",
-            400,
-            "encrypt.algorithm",
-        )
-    blob = key.seal_rsa(plaintext, algorithm)
-    if blob is None:
-        raise KmsRefusal(
-            "ValidationException",
-            f"The plaintext is too long for {algorithm} with this key. "
-            "[attested-kms: real text unknown, encrypt.length]",
-            400,
-            "encrypt.length",
-        )
-    return {"KeyId": key.arn, "CiphertextBlob": blob, "EncryptionAlgorithm": algorithm}
-
-
-def refuse_recipient(operation: str, members: object) -> None:
-    """Refuse Recipient where it is not simulated: an answer without an envelope would be a lie.
-
-    Raises KmsRefusal for GenerateDataKeyPair, GenerateRandom and DeriveSharedSecret with
-    Recipient; the other operations of KMS have no such member, and ignore it.
-    """
-    takes_recipient = {"GenerateDataKeyPair", "GenerateRandom", "DeriveSharedSecret"}
-    if operation not in takes_recipient or not isinstance(members, Mapping):
-        return
-    if members.get("Recipient") is not None:
-        raise KmsRefusal(
-            "UnsupportedOperationException",
-            f"{operation} with Recipient is not simulated; Decrypt and GenerateDataKey are. "
-            "[attested-kms: a limit of this fake, recipient.operation]",
-            400,
-            "recipient.operation",
-        )
 
 
 def _answer(call: Call) -> dict[str, Any]:

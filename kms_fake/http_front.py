@@ -7,7 +7,6 @@ scope. Whatever a client sends gets one AWS-shaped answer, and the server goes o
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import sys
@@ -23,10 +22,11 @@ from cheroot.wsgi import Server
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.request import Request
 
-from kms_fake import wire
+from kms_fake import other_refusals, wire
 from kms_fake.errors import KmsRefusal
 from kms_fake.fake import KmsFake
 from kms_fake.moto_front import is_operation, response_class
+from kms_fake.other_refusals import OtherRefusal
 from kms_fake.shapes import Operation
 
 MAX_BODY = 2 * 1024 * 1024
@@ -82,21 +82,20 @@ class KmsApplication:
         body = _read_body(environ)
         credential = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
         if credential is None:
-            raise _refusal(
-                "MissingAuthenticationTokenException",
+            raise other_refusals.AUTHENTICATION.refuse(
                 "The request has no Signature Version 4 Authorization header; any access key and "
-                "secret will do.",
+                "secret will do."
             )
         if credential["service"] != "kms":
             return self._by_moto(environ, body, _moto_service(credential["service"]))
         target = _TARGET.fullmatch(environ.get("HTTP_X_AMZ_TARGET", ""))
         if target is None:
-            raise _refusal("UnknownOperationException", "X-Amz-Target names no KMS operation.")
+            raise other_refusals.OPERATION.refuse("X-Amz-Target names no KMS operation.")
         attested = _ATTESTED.get(target["operation"])
         if attested is None:
             if not is_operation(target["operation"]):
                 message = f"KMS has no operation {target['operation']}, or moto does not answer it."
-                raise _refusal("UnknownOperationException", message)
+                raise other_refusals.OPERATION.refuse(message)
             return self._by_moto(environ, body, self._kms)
         answer = self._fake.call(
             attested.value,
@@ -118,14 +117,13 @@ class KmsApplication:
         try:
             status, headers, answer = responses.dispatch(request, request.url, request.headers)
         except NotImplementedError as error:
-            raise _refusal("UnknownOperationException", f"moto: {error}") from error
+            raise other_refusals.OPERATION.refuse(f"moto: {error}") from error
         except KmsRefusal:
             raise
         except Exception as error:
             # moto raises Python errors for requests that it did not foresee.
-            raise _refusal(
-                "ValidationException", f"moto could not answer: {type(error).__name__}: {error}"
-            ) from error
+            message = f"moto could not answer: {type(error).__name__}: {error}"
+            raise other_refusals.MOTO.refuse(message) from error
         content = answer if isinstance(answer, bytes) else str(answer).encode()
         # moto gives errors of KMS another content type than KMS does.
         kept = {"x-amzn-requestid"} | ({"content-type"} if responses is not self._kms else set())
@@ -133,18 +131,11 @@ class KmsApplication:
         return int(status), shown, content
 
 
-def _refusal(exception: str, message: str) -> KmsRefusal:
-    return KmsRefusal(exception, f"{message} {_OURS}", 400, "front")
-
-
-_OURS = "[attested-kms: real text unknown, front]"
-
-
 class _BodyNotRead(KmsRefusal):
     """What came is not the whole body, so that the connection cannot be used again."""
 
-    def __init__(self, exception: str, message: str, http_status: int) -> None:
-        super().__init__(exception, f"{message} {_OURS}", http_status, "front")
+    def __init__(self, row: OtherRefusal, found: str) -> None:
+        super().__init__(row.exception, row.text(found), row.http_status, row.id)
 
 
 def _read_body(environ: dict[str, Any]) -> bytes:
@@ -154,16 +145,14 @@ def _read_body(environ: dict[str, Any]) -> bytes:
         body: bytes = environ["wsgi.input"].read(min(length, MAX_BODY + 1))
     except TimeoutError as error:
         message = "The rest of the body did not come in time."
-        raise _BodyNotRead("RequestTimeoutException", message, 408) from error
+        raise _BodyNotRead(other_refusals.TIMEOUT, message) from error
     except (ValueError, OSError) as error:  # A broken chunk; a client that has gone.
-        message = f"The body does not read: {error}."
-        raise _BodyNotRead("SerializationException", message, 400) from error
+        raise _BodyNotRead(other_refusals.BODY, f"The body does not read: {error}.") from error
     if not chunked and len(body) < min(length, MAX_BODY + 1):
-        message = "The body is shorter than its Content-Length."
-        raise _BodyNotRead("SerializationException", message, 400)
+        raise _BodyNotRead(other_refusals.BODY, "The body is shorter than its Content-Length.")
     if len(body) > MAX_BODY:
         message = f"The body is longer than {MAX_BODY} bytes."
-        raise _BodyNotRead("RequestEntityTooLargeException", message, 413)
+        raise _BodyNotRead(other_refusals.BODY_LENGTH, message)
     return body
 
 
@@ -185,7 +174,7 @@ def _moto_service(service: str) -> Any:
         from moto.sts.responses import TokenResponse
 
         return TokenResponse
-    raise _refusal("UnknownServiceException", f"{service} is not served here; kms, iam, sts are.")
+    raise other_refusals.SERVICE.refuse(f"{service} is not served here; kms, iam, sts are.")
 
 
 def _account(environ: dict[str, Any], access_key: str) -> str:
@@ -207,9 +196,9 @@ class _Request(HTTPRequest):
 
     def simple_response(self, status: object, msg: str = "") -> None:
         """Answer what is not HTTP, or not in time, with JSON; then the connection is closed."""
-        said = f"{msg or status} {_OURS}"
-        name = "RequestTimeoutException" if str(status).startswith("408") else "BadRequestException"
-        body = json.dumps({"__type": name, "message": said}).encode()
+        late = str(status).startswith("408")
+        row = other_refusals.TIMEOUT if late else other_refusals.NOT_HTTP
+        body = wire.encode_refusal(row.refuse(msg or f"The request was not read: {status}."))
         head = (
             f"{self.server.protocol} {status}\r\nContent-Type: {wire.CONTENT_TYPE}\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"

@@ -24,7 +24,7 @@ from moto.kms import utils as moto_utils
 from moto.kms.models import kms_backends
 from moto.utilities.utils import get_partition
 
-from kms_fake.errors import KmsRefusal
+from kms_fake.other_refusals import REGION
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -137,12 +137,7 @@ class MotoKeys:
         try:
             self._backend: Any = kms_backends[account][region]
         except KeyError:
-            raise KmsRefusal(
-                "InvalidSignatureException",
-                f"There is no Region {region}. [attested-kms: real text unknown, request.region]",
-                400,
-                "request.region",
-            ) from None
+            raise REGION.refuse(f"There is no Region {region}.") from None
 
     def named(self, name: str) -> KmsKey | NoSuchKey:
         """The key with this key id, key ARN, alias name or alias ARN.

@@ -21,8 +21,9 @@ from moto.kms.models import kms_backends
 from moto.kms.responses import KmsResponse
 
 from kms_fake import wire
+from kms_fake.beside import check_key_policy, encrypt_rsa, refuse_recipient
 from kms_fake.errors import KmsRefusal
-from kms_fake.fake import KmsFake, check_key_policy, encrypt_rsa, refuse_recipient
+from kms_fake.fake import KmsFake
 from kms_fake.keys import MotoKeys, NoSuchKey, moto_context
 from kms_fake.shapes import Operation
 

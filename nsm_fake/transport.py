@@ -55,6 +55,7 @@ class NsmSocketServer:
         self._closing = threading.Event()
 
     def __enter__(self) -> Self:
+        self._closing.clear()
         self._listener = _listen(self.path)
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._acceptor = threading.Thread(target=self._accept_all, name="nsm-accept", daemon=True)

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from moto.kms.models import kms_backends
 
 from kms_fake import ContentForm, KmsRefusal, PlaintextForm
-from kms_fake.fake import check_key_policy, refuse_recipient
+from kms_fake.beside import check_key_policy, refuse_recipient
 from scenarios.workload.envelope import ContentForm as ReadForm
 from scenarios.workload.envelope import open_cms, parse
 from tests.kms_fake.world import (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kms_fake import KmsRefusal
+from kms_fake import KmsRefusal, other_refusals
 from kms_fake.evidence import Evidence
+from kms_fake.other_refusals import OTHER_REFUSALS, OtherRefusal
 from kms_fake.rules import RULES
 from tests.kms_fake.rule_cases import ANSWERED, BREAKS, ORDERED, SINGLES, Case
 from tests.kms_fake.world import fake
@@ -49,6 +50,16 @@ def test_an_unknown_text_claims_nothing(rule: object) -> None:
     assert (row.text is None) is (row.text_evidence is Evidence.UNKNOWN)
     assert row.source
     assert Evidence.RECORDED not in {row.type_evidence, row.text_evidence, row.order_evidence}
+
+
+def test_refusals_outside_the_table_are_all_listed_and_claim_no_text() -> None:
+    defined = [row for row in vars(other_refusals).values() if isinstance(row, OtherRefusal)]
+    assert set(defined) == set(OTHER_REFUSALS)
+    assert len({row.id for row in OTHER_REFUSALS} | set(ROWS)) == len(OTHER_REFUSALS) + len(ROWS)
+    for row in OTHER_REFUSALS:
+        assert row.source
+        assert row.evidence is not Evidence.RECORDED
+        assert str(row.refuse("found")).endswith(f"[attested-kms: real text unknown, {row.id}]")
 
 
 def test_the_texts_of_the_field_notes_are_verbatim() -> None:

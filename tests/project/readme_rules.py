@@ -1,15 +1,18 @@
-"""The README's table of errors, made from the rule table. Run it to write it into the README."""
+"""The README's tables of errors, made from the code. Run it to write them into the README."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from kms_fake.other_refusals import OTHER_REFUSALS
 from kms_fake.rules import RULES, Rule
 from kms_fake.shapes import Operation
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 BEGIN = "<!-- begin rules: ./toxw -e py checks that this is what kms_fake/rules.py says -->\n"
 END = "<!-- end rules -->\n"
+BEGIN_OTHERS = "<!-- begin others -->\n"
+END_OTHERS = "<!-- end others -->\n"
 
 _HEAD = "| rule | error | evidence: type, text, order | source |\n|---|---|---|---|\n"
 
@@ -40,12 +43,24 @@ def table() -> str:
     return _HEAD + "".join(row(rule) for rule in RULES)
 
 
-def with_table(readme: str) -> str:
-    """The README with the table between its marks."""
-    before, _, rest = readme.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}{table()}{END}{after}"
+def others() -> str:
+    """The table of the refusals outside the rule table."""
+    rows = (
+        f"| `{other.id}` | {other.exception}, HTTP {other.http_status} | {other.evidence.value} "
+        f"| {other.source} |\n"
+        for other in OTHER_REFUSALS
+    )
+    return "| refusal | error | evidence | source |\n|---|---|---|---|\n" + "".join(rows)
+
+
+def with_tables(readme: str) -> str:
+    """The README with both tables between their marks."""
+    for begin, end, content in ((BEGIN, END, table()), (BEGIN_OTHERS, END_OTHERS, others())):
+        before, _, rest = readme.partition(begin)
+        _, _, after = rest.partition(end)
+        readme = f"{before}{begin}{content}{end}{after}"
+    return readme
 
 
 if __name__ == "__main__":
-    README.write_text(with_table(README.read_text()))
+    README.write_text(with_tables(README.read_text()))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.project.readme_rules import README, with_table
+from tests.project.readme_rules import README, with_tables
 
 ROOT = README.parent
 
 
-def test_the_table_of_errors_is_the_rule_table() -> None:
+def test_the_tables_of_errors_are_those_of_the_code() -> None:
     text = README.read_text()
-    assert with_table(text) == text, "run python -m tests.project.readme_rules"
+    assert with_tables(text) == text, "run python -m tests.project.readme_rules"
 
 
 def test_the_python_in_it_runs() -> None:

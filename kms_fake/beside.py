@@ -1,0 +1,65 @@
+"""What must be right beside the two operations, so that their answers are: policies, Encrypt.
+
+moto does the work of these operations; this is what it gets wrong for them, or would answer where
+nothing is simulated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kms_fake import other_refusals
+from kms_fake.keys import SYMMETRIC_DEFAULT, KmsKey
+from kms_fake.policy import MalformedPolicy, PolicyKind, UnsupportedPolicy, parse_policy
+
+_WITH_RECIPIENT = frozenset({"GenerateDataKeyPair", "GenerateRandom", "DeriveSharedSecret"})
+
+
+def check_key_policy(text: object) -> None:
+    """Refuse a key policy that this KMS could not enforce, when it is set.
+
+    Raises KmsRefusal: MalformedPolicyDocumentException for what is no policy,
+    UnsupportedOperationException for what real KMS takes and this evaluator does not.
+    """
+    if text is None:
+        return
+    if not isinstance(text, str):
+        raise other_refusals.POLICY_TYPE.refuse("Policy is not a string.")
+    try:
+        parse_policy(text, PolicyKind.KEY)
+    except MalformedPolicy as error:
+        raise other_refusals.POLICY_MALFORMED.refuse(str(error)) from error
+    except UnsupportedPolicy as error:
+        raise other_refusals.POLICY_UNSUPPORTED.refuse(str(error)) from error
+
+
+def encrypt_rsa(key: KmsKey, plaintext: bytes, algorithm: str | None) -> dict[str, Any]:
+    """The answer of Encrypt under an RSA key, in the bytes that Decrypt takes.
+
+    Raises KmsRefusal: InvalidKeyUsageException where the key does not encrypt with `algorithm`,
+    ValidationException where the plaintext is too long for it ("Encrypt", AWS KMS API Reference).
+    """
+    if algorithm not in key.encryption_algorithms:
+        shown = algorithm or SYMMETRIC_DEFAULT
+        raise other_refusals.ENCRYPT_ALGORITHM.refuse(f"The key does not Encrypt with {shown}.")
+    blob = key.seal_rsa(plaintext, algorithm)
+    if blob is None:
+        raise other_refusals.ENCRYPT_LENGTH.refuse(
+            f"The plaintext is too long for {algorithm} with this key."
+        )
+    return {"KeyId": key.arn, "CiphertextBlob": blob, "EncryptionAlgorithm": algorithm}
+
+
+def refuse_recipient(operation: str, members: object) -> None:
+    """Refuse Recipient where it is not simulated: an answer without an envelope would be a lie.
+
+    Raises KmsRefusal for GenerateDataKeyPair, GenerateRandom and DeriveSharedSecret with
+    Recipient; the other operations of KMS have no such member, and ignore it.
+    """
+    if operation not in _WITH_RECIPIENT or not isinstance(members, Mapping):
+        return
+    if members.get("Recipient") is not None:
+        raise other_refusals.RECIPIENT_OPERATION.refuse(
+            f"{operation} with Recipient is not simulated; Decrypt and GenerateDataKey are."
+        )
