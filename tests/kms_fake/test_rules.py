@@ -7,7 +7,7 @@ import pytest
 from kms_fake import KmsRefusal, other_refusals
 from kms_fake.evidence import Evidence
 from kms_fake.other_refusals import OTHER_REFUSALS, OtherRefusal
-from kms_fake.rules import RULES
+from kms_fake.rules import RULES, Rule
 from tests.kms_fake.rule_cases import ANSWERED, BREAKS, ORDERED, SINGLES, Case
 from tests.kms_fake.world import fake
 
@@ -45,8 +45,8 @@ def test_every_row_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
-def test_an_unknown_text_claims_nothing(rule: object) -> None:
-    row = ROWS[rule.id]  # type: ignore[attr-defined]
+def test_an_unknown_text_claims_nothing(rule: Rule) -> None:
+    row = ROWS[rule.id]
     assert (row.text is None) is (row.text_evidence is Evidence.UNKNOWN)
     assert row.source
     assert Evidence.RECORDED not in {row.type_evidence, row.text_evidence, row.order_evidence}

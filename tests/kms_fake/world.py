@@ -276,9 +276,9 @@ class Request:
         else:
             members = {"KeyId": self.key(), "KeySpec": "AES_256"}
         if self.recipient is not None:
-            base = {"KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256"}
+            base: dict[str, Any] = {"KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256"}
             if "AttestationDocument" not in self.recipient:
-                base["AttestationDocument"] = Document(**self.document).build()  # type: ignore[assignment]
+                base["AttestationDocument"] = Document(**self.document).build()
             members["Recipient"] = _present({**base, **self.recipient})
         return _present({**members, **self.members})
 

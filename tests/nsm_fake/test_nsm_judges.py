@@ -6,7 +6,6 @@
 import base64
 import datetime as dt
 import hashlib
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,14 +24,6 @@ from nsm_fake.document import encode_payload, sign_payload
 
 HOURS_4_MS = 4 * 3_600_000
 AWS_ROOT_SHA256 = "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b"
-
-
-@pytest.fixture
-def openssl() -> str:
-    found = shutil.which("openssl")
-    if found is None:
-        pytest.skip("there is no openssl program on PATH to judge with")
-    return found
 
 
 @dataclass(frozen=True)
