@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kms_fake import other_refusals
-from kms_fake.keys import SYMMETRIC_DEFAULT, KmsKey
+from kms_fake.keys import SYMMETRIC_DEFAULT, KmsKey, MotoKeys, NoSuchKey
 from kms_fake.policy import MalformedPolicy, PolicyKind, UnsupportedPolicy, parse_policy
 
 _WITH_RECIPIENT = frozenset({"GenerateDataKeyPair", "GenerateRandom", "DeriveSharedSecret"})
@@ -32,6 +32,24 @@ def check_key_policy(text: object) -> None:
         raise other_refusals.POLICY_MALFORMED.refuse(str(error)) from error
     except UnsupportedPolicy as error:
         raise other_refusals.POLICY_UNSUPPORTED.refuse(str(error)) from error
+
+
+def check_object(members: object) -> None:
+    """Refuse a request that is no JSON object, which moto takes for an empty one or fails on."""
+    if not isinstance(members, Mapping):
+        raise other_refusals.NOT_AN_OBJECT.refuse("The request is not a JSON object.")
+
+
+def check_destination(key: KmsKey | NoSuchKey) -> None:
+    """Refuse ReEncrypt to an RSA key: moto would write what Decrypt does not read."""
+    if isinstance(key, KmsKey) and not key.is_symmetric:
+        raise other_refusals.RE_ENCRYPT.refuse("ReEncrypt to an RSA key is not simulated.")
+
+
+def check_no_replica(store: MotoKeys, key_id: str) -> None:
+    """Refuse ReplicateKey where the key is already ("ReplicateKey", AWS KMS API Reference)."""
+    if isinstance(store.named(key_id), KmsKey):
+        raise other_refusals.REPLICA.refuse(f"The key is already in {store.region}.")
 
 
 def encrypt_rsa(key: KmsKey, plaintext: bytes, algorithm: str | None) -> dict[str, Any]:

@@ -54,19 +54,22 @@ def default_caller(account: str, region: str = "us-east-1") -> Caller:
 def known_caller(access_key: str, account: str, region: str) -> Caller | None:
     """The user or role session that moto made `access_key` for; None if moto made it not.
 
-    Raises KmsRefusal for an access key that IAM has made inactive.
+    Raises KmsRefusal for an access key that is inactive or whose user is gone.
     """
     partition = get_partition(region)
     iam = iam_backends[account][partition]
-    key = iam.access_keys.get(access_key)
-    user = iam.users.get(key.user_name) if key is not None else None
-    if user is not None and key in user.access_keys:
-        return _user(iam, user, key)
-    # A copy, since another thread may be at STS.
+    # Copies, since another thread may be at IAM or STS.
     for session in list(sts_backends[account][partition].assumed_roles):
         if session.access_key_id == access_key:
             return _session(iam, session, account)
-    return None
+    key = iam.access_keys.get(access_key)
+    if key is None:
+        return None
+    # Not by the key's user name, which moto leaves as it was when a user is renamed.
+    for user in list(iam.users.values()):
+        if key in user.access_keys:
+            return _user(iam, user, key)
+    raise INACTIVE_KEY.refuse("The access key belongs to nobody any more.")
 
 
 def _user(iam: Any, user: Any, key: Any) -> Caller:

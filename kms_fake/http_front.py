@@ -69,6 +69,9 @@ class KmsApplication:
         except Exception:  # noqa: BLE001  # The last line: a mistake of ours must not end a client.
             traceback.print_exc(file=sys.stderr)
             status, headers, body = 500, {}, b'{"__type":"KMSInternalException"}'
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            # cheroot does not always find the end of a chunked body, nor so the next request.
+            headers["Connection"] = "close"
         complete = {
             "Content-Type": wire.CONTENT_TYPE,
             "x-amzn-RequestId": str(uuid.uuid4()),
@@ -76,10 +79,12 @@ class KmsApplication:
             "Content-Length": str(len(body)),
         }
         start_response(f"{status} {'OK' if status < 400 else 'Error'}", list(complete.items()))
-        return [body]
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
     def _answer(self, environ: dict[str, Any]) -> _Answer:
         body = _read_body(environ)
+        if environ["REQUEST_METHOD"] != "POST":
+            raise other_refusals.OPERATION.refuse("Every operation is a POST.")
         credential = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
         if credential is None:
             raise other_refusals.AUTHENTICATION.refuse(
@@ -187,6 +192,16 @@ def _account(environ: dict[str, Any], access_key: str) -> str:
 
 class _Request(HTTPRequest):
     """A request whose refusal by cheroot itself is AWS-shaped too."""
+
+    def read_request_headers(self) -> bool:
+        """Read them; refuse a Content-Length that is not a plain number."""
+        if not super().read_request_headers():  # type: ignore[no-untyped-call]  # cheroot has no type for it.
+            return False
+        length = self.inheaders.get(b"Content-Length", b"0")
+        if not length.isdigit():
+            self.simple_response("400 Bad Request", "Malformed Content-Length.")
+            return False
+        return True
 
     def send_headers(self) -> None:
         """Send them; where they close the connection, do not wait for the rest of the body."""

@@ -21,7 +21,14 @@ from moto.kms.models import kms_backends
 from moto.kms.responses import KmsResponse
 
 from kms_fake import wire
-from kms_fake.beside import check_key_policy, encrypt_rsa, refuse_recipient
+from kms_fake.beside import (
+    check_destination,
+    check_key_policy,
+    check_no_replica,
+    check_object,
+    encrypt_rsa,
+    refuse_recipient,
+)
 from kms_fake.errors import KmsRefusal
 from kms_fake.fake import KmsFake
 from kms_fake.keys import MotoKeys, NoSuchKey, moto_context
@@ -40,7 +47,9 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
     def call_action(self) -> Any:
         """Answer the request; a refusal becomes KMS's JSON error."""
         try:
-            refuse_recipient(self._get_action(), wire.decode_json(self._raw_body()))
+            members = wire.decode_json(self._raw_body())
+            check_object(members)
+            refuse_recipient(self._get_action(), members)
             return super().call_action()
         except KmsRefusal as refusal:
             body = wire.encode_refusal(refusal).decode()
@@ -75,14 +84,22 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
             encrypt_rsa(key, self._get_param("Plaintext"), self._get_param("EncryptionAlgorithm"))
         ).decode()
 
+    def re_encrypt(self) -> str:
+        """moto's own, for a destination that encrypts as moto does."""
+        store = MotoKeys(self.current_account, self.region)
+        check_destination(store.named(str(self._get_param("DestinationKeyId"))))
+        answer: str = super().re_encrypt()
+        return answer
+
     def replicate_key(self) -> str:
-        """moto's own, which forgets the policy that the replica is to have."""
+        """moto's own, which replaces a key that is there and forgets the replica's policy."""
         policy = self._get_param("Policy")
         check_key_policy(policy)
+        region = str(self._get_param("ReplicaRegion"))
+        key_id = self.kms_backend.get_key_id(str(self._get_param("KeyId")))
+        check_no_replica(MotoKeys(self.current_account, region), key_id)
         answer: str = super().replicate_key()
         if policy is not None:
-            region = self._get_param("ReplicaRegion")
-            key_id = self.kms_backend.get_key_id(self._get_param("KeyId"))
             kms_backends[self.current_account][region].put_key_policy(key_id, policy)
         return answer
 

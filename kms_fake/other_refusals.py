@@ -61,6 +61,21 @@ ENCRYPT_LENGTH = OtherRefusal(
     Evidence.INFERRED,
     '"Encrypt", AWS KMS API Reference: maximum sizes for RSA keys',
 )
+RE_ENCRYPT = OtherRefusal(
+    "re-encrypt.rsa", "UnsupportedOperationException", Evidence.UNKNOWN, _LIMIT
+)
+REPLICA = OtherRefusal(
+    "replicate-key.exists",
+    "AlreadyExistsException",
+    Evidence.DOCUMENTED,
+    '"ReplicateKey", AWS KMS API Reference',
+)
+NOT_AN_OBJECT = OtherRefusal(
+    "operation.object",
+    "SerializationException",
+    Evidence.INFERRED,
+    "json 1.1 protocol of AWS services",
+)
 INACTIVE_KEY = OtherRefusal(
     "caller.inactive-key",
     "UnrecognizedClientException",
@@ -98,7 +113,7 @@ TIMEOUT = OtherRefusal(
 
 OTHER_REFUSALS = (
     *(POLICY_TYPE, POLICY_MALFORMED, POLICY_UNSUPPORTED, RECIPIENT_OPERATION),
-    *(ENCRYPT_ALGORITHM, ENCRYPT_LENGTH, INACTIVE_KEY, REGION),
+    *(ENCRYPT_ALGORITHM, ENCRYPT_LENGTH, RE_ENCRYPT, REPLICA, NOT_AN_OBJECT, INACTIVE_KEY, REGION),
     *(AUTHENTICATION, OPERATION, SERVICE, MOTO, NOT_HTTP, BODY, BODY_LENGTH, TIMEOUT),
 )
 """All of them, for documentation."""

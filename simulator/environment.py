@@ -11,33 +11,36 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-_PREFIX = "AWS_"
+_SET = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "NO_PROXY": "127.0.0.1",
+    "no_proxy": "127.0.0.1",
+}
 
 
 def without_aws(environment: Mapping[str, str]) -> dict[str, str]:
     """A copy of `environment` in which boto3 finds nothing but what it is told."""
-    kept = {name: value for name, value in environment.items() if not name.startswith(_PREFIX)}
-    return {
-        **kept,
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": "127.0.0.1",
-        "no_proxy": "127.0.0.1",
-    }
+    kept = {name: value for name, value in environment.items() if not _is_aws(name)}
+    return {**kept, **_SET}
+
+
+def _is_aws(name: str) -> bool:
+    return name.startswith("AWS_")
 
 
 @contextmanager
 def away_from_aws() -> Iterator[None]:
-    """This process in such an environment; its own is restored at the end."""
-    before = dict(os.environ)
-    _replace(without_aws(before))
+    """This process in such an environment; what it changes is restored at the end."""
+    changed = {name for name in os.environ if _is_aws(name)} | set(_SET)
+    before = {name: os.environ.pop(name, None) for name in changed}
+    os.environ.update(_SET)
     try:
         yield
     finally:
-        _replace(before)
-
-
-def _replace(environment: Mapping[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(environment)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,7 +1,8 @@
 """Runs a module so that it ends with whoever started it: `python -m simulator.leash MODULE ...`.
 
 A test run that is killed cannot end its programs. Its end closes the pipe that is their standard
-input, on every system; this sees it and ends the program as SIGTERM does.
+input, on every system; this sees it and ends the program as SIGTERM does. The program itself has
+no standard input to read.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import os
 import runpy
 import signal
 import sys
+from contextlib import suppress
 from threading import Thread
 
 
 def _end_with_the_pipe() -> None:
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
+    with suppress(OSError):  # No standard input at all: nobody holds the other end.
+        while os.read(0, 4096):
+            pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 

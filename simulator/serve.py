@@ -64,6 +64,8 @@ def _signals_held() -> Iterator[set[signal.Signals]]:
     try:
         yield signals
     finally:
+        while signal.sigpending() & signals:  # Another one while stopping changes nothing.
+            signal.sigwait(signals)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

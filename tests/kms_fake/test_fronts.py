@@ -146,6 +146,9 @@ def test_a_replica_has_the_policy_it_was_given(kms: Any) -> None:
     kms.replicate_key(**elsewhere, Policy=nobody)
     replica = kms_backends["123456789012"]["eu-west-1"].keys[elsewhere["KeyId"]]
     assert replica.policy == nobody
+    for region in ("eu-west-1", "us-east-1"):  # Where the replica is, and where the key is.
+        with pytest.raises(kms.exceptions.AlreadyExistsException):
+            kms.replicate_key(KeyId=elsewhere["KeyId"], ReplicaRegion=region)
 
 
 def test_an_rsa_ciphertext_opens_with_its_own_algorithm_only(kms: Any) -> None:
@@ -159,6 +162,10 @@ def test_an_rsa_ciphertext_opens_with_its_own_algorithm_only(kms: Any) -> None:
         kms.decrypt(**members, EncryptionAlgorithm=sha1)
     with pytest.raises(kms.exceptions.InvalidKeyUsageException):
         kms.encrypt(KeyId=key, Plaintext=b"secret")
+    symmetric = kms.create_key()["KeyMetadata"]["KeyId"]
+    blob = kms.encrypt(KeyId=symmetric, Plaintext=b"secret")["CiphertextBlob"]
+    with pytest.raises(kms.exceptions.UnsupportedOperationException, match="ReEncrypt"):
+        kms.re_encrypt(CiphertextBlob=blob, DestinationKeyId=key)
     with pytest.raises(ClientError, match="too long"):
         kms.encrypt(KeyId=key, Plaintext=bytes(200), EncryptionAlgorithm=sha256)
 
@@ -352,6 +359,13 @@ def test_an_inactive_access_key_is_refused(services: Any) -> None:
     )
     with pytest.raises(ClientError, match="UnrecognizedClientException"):
         services("kms", **keys).generate_data_key(KeyId=key, KeySpec="AES_256")
+
+
+def test_a_renamed_user_is_still_that_user(services: Any) -> None:
+    keys = user_keys(services)
+    key = services("kms").create_key()["KeyMetadata"]["Arn"]
+    services("iam").update_user(UserName="alice", NewUserName="bob")
+    assert "no identity-based policy" in data_key(services("kms", **keys), key)
 
 
 def test_what_was_registered_in_moto_is_restored(fake: KmsFake) -> None:

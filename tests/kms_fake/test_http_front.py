@@ -165,6 +165,27 @@ def test_headers_that_name_nothing(
     assert (status, answer["__type"]) == (400, expected)
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
+def test_other_methods_are_refused_and_the_connection_goes_on(
+    connection: http.client.HTTPConnection, method: str
+) -> None:
+    connection.request(method, "/", good_body(), {**SIGNED, "X-Amz-Target": "TrentService.Decrypt"})
+    response = connection.getresponse()
+    body = response.read()
+    assert response.status == 400
+    assert body == b"" if method == "HEAD" else b"UnknownOperationException" in body
+    assert send(connection, good_body())[0] == 200
+
+
+@pytest.mark.parametrize("operation", ["ListKeys", "CreateKey", "Encrypt"])
+@pytest.mark.parametrize("body", [b"{", b"[]", b"[" * 100_000])
+def test_operations_of_moto_take_json_objects_only(
+    connection: http.client.HTTPConnection, operation: str, body: bytes
+) -> None:
+    status, answer = send(connection, body, target=operation)
+    assert (status, answer["__type"]) == (400, "SerializationException")
+
+
 def test_what_moto_does_not_foresee_is_no_stack_trace(
     connection: http.client.HTTPConnection, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -270,6 +291,9 @@ def test_half_a_request_then_silence_does_not_stop_the_others(
         b"POST /\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: kms\r\nContent-Length: 99999999999\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: kms\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: kms\r\nContent-Length: +2\r\n\r\n{}",
+        b"POST / HTTP/1.1\r\nHost: kms\r\nContent-Length: 1_0\r\n\r\n{}",
+        b"POST / HTTP/1.1\r\nHost: kms\r\nTransfer-Encoding: chunked\r\n\r\n-2\r\n{}\r\n0\r\n\r\n",
         b"POST / HTTP/1.1\r\nno colon\r\n\r\n",
     ],
 )

@@ -54,6 +54,7 @@ def served(*arguments: str) -> Iterator[dict[str, Any]]:
             yield json.loads(process.stdout.readline())
         finally:
             process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)  # An impatient user changes nothing.
             errors = process.stderr.read()
     assert (process.returncode, errors) == (0, "")
 

@@ -16,6 +16,7 @@ import pytest
 from scenarios.target import Opened
 from scenarios.workload.transport import FABRIC_ENCLAVE_CID, PARENT_CID
 from simulator.clock import SimulatedClock
+from simulator.environment import away_from_aws
 from simulator.fabric import temporary_fabric
 from simulator.processes import Program, ProgramFailed
 from simulator.target import CONTROL_PORT, PROXY_PORT, SimulatorTarget
@@ -43,6 +44,20 @@ def test_a_fabric_is_short_private_and_removed() -> None:
     assert not fabric.folder.exists()
 
 
+def test_the_environment_is_put_aside_and_only_that_is_restored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    monkeypatch.setenv("NO_PROXY", "mine")
+    monkeypatch.setenv("OTHER", "before")
+    with away_from_aws():
+        assert "AWS_PROFILE" not in os.environ
+        assert os.environ["NO_PROXY"] == "127.0.0.1"
+        monkeypatch.setenv("OTHER", "set meanwhile")
+    found = {name: os.environ.get(name) for name in ("AWS_PROFILE", "NO_PROXY", "OTHER")}
+    assert found == {"AWS_PROFILE": "mine", "NO_PROXY": "mine", "OTHER": "set meanwhile"}
+
+
 def test_a_program_that_does_not_start_says_why() -> None:
     program = Program("scenarios.workload.enclave", ["--control-port", "none"], {})
     with pytest.raises(ProgramFailed, match="did not become ready"):
@@ -60,6 +75,7 @@ def test_a_program_that_cannot_be_found_says_so() -> None:
 STARTER = """
 import sys
 from pathlib import Path
+from simulator.environment import away_from_aws
 from simulator.fabric import Fabric
 from simulator.processes import Program
 
