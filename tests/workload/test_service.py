@@ -223,7 +223,12 @@ def test_a_signal_ends_a_program_and_removes_its_socket(
     code: int,
 ) -> None:
     (empty_fabric / "nsm.sock").symlink_to(nsm)
-    program = spawn(module, *options, folder=empty_fabric)
+    # A test run that a shell put into the background ignores SIGINT, and so would its children.
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        program = spawn(module, *options, folder=empty_fabric)
+    finally:
+        signal.signal(number, before)
     assert program.stdout.readline() == "ready\n"
     [path] = empty_fabric.glob("*_*.sock")
     with socket.socket(socket.AF_UNIX) as silent:
