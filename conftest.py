@@ -34,7 +34,7 @@ EVIDENCE = {
     "inferred": "concluded from the others",
 }
 
-_outcomes: dict[str, str] = {}
+_outcomes: dict[tuple[str, str], str] = {}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -132,7 +132,7 @@ def pytest_runtest_makereport(
     report = yield
     identifier = scenario_id(item)
     if identifier is not None and (report.when == "call" or report.outcome != "passed"):
-        _outcomes[f"{identifier}\0{evidence(item)}"] = report.outcome
+        _outcomes[identifier, evidence(item)] = report.outcome
     return report
 
 
@@ -142,7 +142,7 @@ def pytest_terminal_summary(
     """Print the table of scenarios with their evidence, and the counts."""
     if not _outcomes:
         return
-    rows = [(*key.split("\0"), outcome) for key, outcome in sorted(_outcomes.items())]
+    rows = [(*scenario, outcome) for scenario, outcome in sorted(_outcomes.items())]
     width = max(len(identifier) for identifier, _, _ in rows)
     name = config.getoption("--target")
     terminalreporter.section(f"scenarios against {name}")

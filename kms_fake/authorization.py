@@ -40,7 +40,6 @@ __all__ = [
     "IdentityPermissions",
     "Principal",
     "assess",
-    "authorize",
     "denial_text",
 ]
 
@@ -120,22 +119,6 @@ class Denial(enum.Enum):
         self.source = source
 
 
-_AS_TOLD = (
-    Denial.IDENTITY_EXPLICIT,
-    Denial.RESOURCE_EXPLICIT,
-    Denial.NO_RESOURCE_ALLOW,
-    Denial.NO_IDENTITY_ALLOW,
-)
-"""Which of several denials the message tells.
-
-Explicit before implicit ("Policy evaluation logic", documented). Of two explicit ones AWS tells one
-("Troubleshoot access denied error messages", documented); that it is the identity policy's is
-inferred from a test of another service (dev.classmethod.jp,
-"access-denied-error-message-vpcendpoint-crossaccount"). Of two implicit ones that of the key
-policy, without which the other means nothing (inferred).
-"""
-
-
 @dataclass(frozen=True, slots=True)
 class Access:
     """Everything that the policies hold against a request; allowed if that is nothing."""
@@ -144,7 +127,11 @@ class Access:
 
 
 def assess(request: AccessRequest, key_policy: Policy, identity: IdentityPermissions) -> Access:
-    """All denials of `request`, not only the one that AWS would name (`authorize`).
+    """All denials of `request`, not only the one that AWS would name.
+
+    Which of them the message tells is the order of the rows in `kms_fake.rules`: explicit before
+    implicit ("Policy evaluation logic", documented), of two implicit ones that of the key policy,
+    without which the other means nothing (inferred).
 
     Where nothing lets the request in, both missing allows are there: each stands on its own.
     Raises ValueError if `key_policy` was not read as a key policy.
@@ -164,14 +151,6 @@ def assess(request: AccessRequest, key_policy: Policy, identity: IdentityPermiss
     if not named_at_home and not _identity_allows(request, context, identity):
         denials.add(Denial.NO_IDENTITY_ALLOW)
     return Access(frozenset(denials))
-
-
-def authorize(
-    request: AccessRequest, key_policy: Policy, identity: IdentityPermissions
-) -> Denial | None:
-    """Why `request` is denied, or None if it is allowed. Raises ValueError as `assess` does."""
-    denials = assess(request, key_policy, identity).denials
-    return next((denial for denial in _AS_TOLD if denial in denials), None)
 
 
 def denial_text(denial: Denial, principal: Principal, action: str, key_arn: str) -> str:

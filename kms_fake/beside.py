@@ -34,10 +34,11 @@ def check_key_policy(text: object) -> None:
         raise other_refusals.POLICY_UNSUPPORTED.refuse(str(error)) from error
 
 
-def check_object(members: object) -> None:
-    """Refuse a request that is no JSON object, which moto takes for an empty one or fails on."""
-    if not isinstance(members, Mapping):
+def as_object(request: object) -> Mapping[str, object]:
+    """The members of a request. Refuses what is no JSON object: moto takes it for an empty one."""
+    if not isinstance(request, Mapping):
         raise other_refusals.NOT_AN_OBJECT.refuse("The request is not a JSON object.")
+    return request
 
 
 def check_destination(key: KmsKey | NoSuchKey) -> None:
@@ -69,15 +70,13 @@ def encrypt_rsa(key: KmsKey, plaintext: bytes, algorithm: str | None) -> dict[st
     return {"KeyId": key.arn, "CiphertextBlob": blob, "EncryptionAlgorithm": algorithm}
 
 
-def refuse_recipient(operation: str, members: object) -> None:
+def refuse_recipient(operation: str, members: Mapping[str, object]) -> None:
     """Refuse Recipient where it is not simulated: an answer without an envelope would be a lie.
 
     Raises KmsRefusal for GenerateDataKeyPair, GenerateRandom and DeriveSharedSecret with
     Recipient; the other operations of KMS have no such member, and ignore it.
     """
-    if operation not in _WITH_RECIPIENT or not isinstance(members, Mapping):
-        return
-    if members.get("Recipient") is not None:
+    if operation in _WITH_RECIPIENT and members.get("Recipient") is not None:
         raise other_refusals.RECIPIENT_OPERATION.refuse(
             f"{operation} with Recipient is not simulated; Decrypt and GenerateDataKey are."
         )

@@ -76,7 +76,7 @@ def _user(iam: Any, user: Any, key: Any) -> Caller:
     if key.status != "Active":
         raise INACTIVE_KEY.refuse("The access key is inactive.")
     principal = Principal(arn=user.arn, account=user.account_id, principal_arn=user.arn)
-    return _with_policies(principal, _policies_of_user(iam, user.name))
+    return _with_policies(principal, _policies_of_user(iam, user))
 
 
 def _session(iam: Any, session: Any, account: str) -> Caller:
@@ -91,7 +91,7 @@ def _session(iam: Any, session: Any, account: str) -> Caller:
         if present:  # It only ever takes away, so that leaving it out would allow too much.
             return _unreadable(principal, f"the caller has {limit}, which is not evaluated")
     # moto lets a role be assumed that was never created; it allows nothing.
-    return _with_policies(principal, _policies_of_role(role) if role else ())
+    return _with_policies(principal, _policies_of(role) if role else ())
 
 
 def identity_of_policies(texts: Iterable[str]) -> IdentityPermissions:
@@ -110,25 +110,16 @@ def _unreadable(principal: Principal, reason: str) -> Caller:
     return Caller(principal, IdentityPermissions(()), unreadable_policy=reason)
 
 
-def _policies_of_user(iam: Any, name: str) -> Iterator[str]:
-    user = iam.users[name]
-    yield from _texts(list(user.policies.values()))
-    yield from _attached(user)
-    for group in iam.get_groups_for_user(name):
-        yield from _texts(list(group.policies.values()))
-        yield from _attached(group)
+def _policies_of_user(iam: Any, user: Any) -> Iterator[str]:
+    yield from _policies_of(user)
+    for group in iam.get_groups_for_user(user.name):
+        yield from _policies_of(group)
 
 
-def _policies_of_role(role: Any) -> Iterator[str]:
-    yield from _texts(list(role.policies.values()))
-    yield from _attached(role)
-
-
-def _attached(holder: Any) -> Iterator[str]:
+def _policies_of(holder: Any) -> Iterator[str]:
+    """The inline and attached policies of a user, a group or a role, as JSON."""
+    documents = list(holder.policies.values())
     for policy in list(holder.managed_policies.values()):
-        yield from _texts(version.document for version in policy.versions if version.is_default)
-
-
-def _texts(documents: Any) -> Iterator[str]:
+        documents += (version.document for version in policy.versions if version.is_default)
     for document in documents:
         yield json.dumps(document) if isinstance(document, Mapping) else document

@@ -44,6 +44,10 @@ class BadChain(ValueError):
     """The certificates do not form a chain that attests a signer; the message says why."""
 
 
+class UnreadableCertificate(BadChain):
+    """One of them does not even parse."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chain:
     """A chain whose signatures and constraints hold. Times are milliseconds since the epoch."""
@@ -120,14 +124,14 @@ class ReadCertificate:
 
 
 def read_certificates(ders: Iterable[bytes]) -> list[ReadCertificate]:
-    """Parse DER certificates. Raises BadChain, naming the one that does not parse."""
+    """Parse DER certificates. Raises UnreadableCertificate, naming the one that does not parse."""
     certificates = []
     for position, der in enumerate(ders):
         name = "certificate" if position == 0 else f"cabundle[{position - 1}]"
         try:
             certificates.append(_read(x509.load_der_x509_certificate(der)))
         except _UNREADABLE as error:
-            raise BadChain(f"{name} does not parse: {error}") from error
+            raise UnreadableCertificate(f"{name} does not parse: {error}") from error
     return certificates
 
 

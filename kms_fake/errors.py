@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 
+def our_text(found: str, rule: str) -> str:
+    """A message for what was found where the real text is unknown, marked so at its end."""
+    return f"{found} [attested-kms: real text unknown, {rule}]"
+
+
 class KmsRefusal(Exception):
     """A refusal as a caller of KMS gets it.
 

@@ -19,11 +19,11 @@ from typing import Any
 
 from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.wsgi import Server
-from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.request import Request
+from moto.iam.models import get_account_id_from
 
 from kms_fake import other_refusals, wire
-from kms_fake.errors import KmsRefusal
+from kms_fake.errors import KmsRefusal, our_text
 from kms_fake.fake import KmsFake
 from kms_fake.moto_front import is_operation, response_class
 from kms_fake.other_refusals import OtherRefusal
@@ -123,8 +123,6 @@ class KmsApplication:
             status, headers, answer = responses.dispatch(request, request.url, request.headers)
         except NotImplementedError as error:
             raise other_refusals.OPERATION.refuse(f"moto: {error}") from error
-        except KmsRefusal:
-            raise
         except Exception as error:
             # moto raises Python errors for requests that it did not foresee.
             message = f"moto could not answer: {type(error).__name__}: {error}"
@@ -140,7 +138,7 @@ class _BodyNotRead(KmsRefusal):
     """What came is not the whole body, so that the connection cannot be used again."""
 
     def __init__(self, row: OtherRefusal, found: str) -> None:
-        super().__init__(row.exception, row.text(found), row.http_status, row.id)
+        super().__init__(row.exception, our_text(found, row.id), row.http_status, row.id)
 
 
 def _read_body(environ: dict[str, Any]) -> bytes:
@@ -183,10 +181,7 @@ def _moto_service(service: str) -> Any:
 
 
 def _account(environ: dict[str, Any], access_key: str) -> str:
-    from moto.iam.models import get_account_id_from
-
-    chosen = environ.get("HTTP_X_MOTO_ACCOUNT_ID")
-    account: str = chosen or get_account_id_from(access_key) or DEFAULT_ACCOUNT_ID
+    account: str = environ.get("HTTP_X_MOTO_ACCOUNT_ID") or get_account_id_from(access_key)
     return account
 
 

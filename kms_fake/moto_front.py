@@ -22,10 +22,10 @@ from moto.kms.responses import KmsResponse
 
 from kms_fake import wire
 from kms_fake.beside import (
+    as_object,
     check_destination,
     check_key_policy,
     check_no_replica,
-    check_object,
     encrypt_rsa,
     refuse_recipient,
 )
@@ -47,8 +47,7 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
     def call_action(self) -> Any:
         """Answer the request; a refusal becomes KMS's JSON error."""
         try:
-            members = wire.decode_json(self._raw_body())
-            check_object(members)
+            members = as_object(wire.decode_json(self._raw_body()))
             refuse_recipient(self._get_action(), members)
             return super().call_action()
         except KmsRefusal as refusal:

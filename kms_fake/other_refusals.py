@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kms_fake.errors import KmsRefusal
+from kms_fake.errors import KmsRefusal, our_text
 from kms_fake.evidence import Evidence
 
 _LIMIT = "a limit of this fake, not of KMS"
@@ -25,13 +25,9 @@ class OtherRefusal:
     source: str
     http_status: int = 400
 
-    def text(self, found: str) -> str:
-        """The message for what was found, marked as ours."""
-        return f"{found} [attested-kms: real text unknown, {self.id}]"
-
     def refuse(self, found: str) -> KmsRefusal:
         """The error that a caller gets."""
-        return KmsRefusal(self.exception, self.text(found), self.http_status, self.id)
+        return KmsRefusal(self.exception, our_text(found, self.id), self.http_status, self.id)
 
 
 POLICY_TYPE = OtherRefusal(

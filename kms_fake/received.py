@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from kms_fake.chain import BadChain, Chain, TrustedRoots, read_certificates
+from kms_fake.chain import BadChain, Chain, TrustedRoots, UnreadableCertificate
 from kms_fake.document import (
     AttestationDocument,
     CoseSign1,
@@ -83,16 +83,10 @@ class ReceivedDocument:
 
     def unreadable_certificate(self) -> str | None:
         """Which certificate does not parse."""
-        if isinstance(self._chain, Chain):  # Its certificates have parsed; it may be remembered.
-            return None
-        fields = self._fields
+        fields, chain = self._fields, self._chain
         if isinstance(fields, NotADocument):
             return str(fields)
-        try:
-            read_certificates((fields.certificate, *fields.cabundle))
-        except BadChain as error:
-            return str(error)
-        return None
+        return str(chain) if isinstance(chain, UnreadableCertificate) else None
 
     def untrusted_root(self) -> str | None:
         """Why its root is none of the trusted ones."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from kms_fake import checks
 from kms_fake.authorization import Denial
 from kms_fake.call import Call, RuleSet
-from kms_fake.errors import KmsRefusal
+from kms_fake.errors import KmsRefusal, our_text
 from kms_fake.evidence import Evidence
 from kms_fake.received import ReceivedDocument
 from kms_fake.shapes import Operation
@@ -68,10 +68,7 @@ class Rule:
 
     def refuse(self, found: str) -> KmsRefusal:
         """The error that a caller gets for what the check found."""
-        if self.text is None:
-            message = f"{found} [attested-kms: real text unknown, {self.id}]"
-        else:
-            message = self.text.replace("{}", found)
+        message = our_text(found, self.id) if self.text is None else self.text.replace("{}", found)
         return KmsRefusal(self.exception, message, self.http_status, self.id)
 
 
@@ -208,23 +205,28 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "authorization.identity-deny", "AccessDeniedException", "{}",
-        checks.denied(Denial.IDENTITY_EXPLICIT), _INFERRED, _INFERRED, _INFERRED,
+        checks.denied(Denial.IDENTITY_EXPLICIT), _INFERRED,
+        Denial.IDENTITY_EXPLICIT.evidence, _INFERRED,
         '"Troubleshoot access denied error messages", IAM User Guide',
     ),
     Rule(
         "authorization.key-policy-deny", "AccessDeniedException", "{}",
-        checks.denied(Denial.RESOURCE_EXPLICIT), _REPORTED, _REPORTED, _UNKNOWN,
+        checks.denied(Denial.RESOURCE_EXPLICIT), _REPORTED,
+        Denial.RESOURCE_EXPLICIT.evidence, _UNKNOWN,
         "aws-nitro-enclaves-sdk-c, issue 157; that the identity policy's Deny is named first is "
-        "inferred from a test of another service",
+        "inferred from a test of another service (dev.classmethod.jp, "
+        "access-denied-error-message-vpcendpoint-crossaccount)",
     ),
     Rule(
         "authorization.key-policy", "AccessDeniedException", "{}",
-        checks.denied(Denial.NO_RESOURCE_ALLOW), _REPORTED, _REPORTED, _INFERRED,
+        checks.denied(Denial.NO_RESOURCE_ALLOW), _REPORTED,
+        Denial.NO_RESOURCE_ALLOW.evidence, _INFERRED,
         "yawn/ned README, a run on real KMS; aws-nitro-enclaves-sdk-c, issue 127",
     ),
     Rule(
         "authorization.identity", "AccessDeniedException", "{}",
-        checks.denied(Denial.NO_IDENTITY_ALLOW), _REPORTED, _REPORTED, _INFERRED,
+        checks.denied(Denial.NO_IDENTITY_ALLOW), _REPORTED,
+        Denial.NO_IDENTITY_ALLOW.evidence, _INFERRED,
         "cattle-ops/terraform-aws-gitlab-runner, pull request 1253: kms:Decrypt, KMS status 400",
     ),
     Rule(

@@ -225,7 +225,7 @@ class SimulatorTarget:
         )
         self._stack.callback(proxy.close)
         # The enclave boots while the proxy starts; it dials the proxy only when told to.
-        self._boot(debug=False)
+        self._enclave = self._boot(debug=False)
         proxy.wait_until_ready()
 
     def __enter__(self) -> Self:
@@ -242,12 +242,10 @@ class SimulatorTarget:
     def enclave(self, *, debug: bool = False) -> SimulatedEnclave:
         """The live enclave, booted anew where the mode differs."""
         if self._enclave is None or self._enclave.debug != debug:
-            self._boot(debug=debug)
-        if self._enclave is None:
-            raise RuntimeError("the enclave did not boot")
+            self._enclave = self._boot(debug=debug)
         return self._enclave
 
-    def _boot(self, *, debug: bool) -> None:
+    def _boot(self, *, debug: bool) -> SimulatedEnclave:
         self._enclave_stack.close()
         self._enclave = None
         identity = EnclaveIdentity.create(
@@ -267,7 +265,7 @@ class SimulatorTarget:
         )
         stack.callback(program.close)
         program.wait_until_ready()
-        self._enclave = SimulatedEnclave(self._fabric, self.fake, debug=debug)
+        return SimulatedEnclave(self._fabric, self.fake, debug=debug)
 
     def key(self, statements: Sequence[Statement]) -> SimulatedKey:
         """A new key with the administrator statement and `statements`."""

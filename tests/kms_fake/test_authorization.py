@@ -14,11 +14,11 @@ from kms_fake.authorization import (
     IdentityPermissions,
     Principal,
     assess,
-    authorize,
     denial_text,
 )
 from kms_fake.evidence import Evidence
 from kms_fake.policy import PolicyKind, parse_policy
+from tests.kms_fake.told import authorize
 
 HOME, ABROAD = "111122223333", "444455556666"
 KEY_ARN = f"arn:aws:kms:eu-central-1:{HOME}:key/1234abcd-12ab-34cd-56ef-1234567890ab"

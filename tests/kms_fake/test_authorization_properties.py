@@ -14,9 +14,9 @@ from kms_fake.authorization import (
     IdentityPermissions,
     Principal,
     assess,
-    authorize,
 )
 from kms_fake.policy import PolicyKind, parse_policy
+from tests.kms_fake.told import authorize
 
 HOME, ABROAD = "111122223333", "444455556666"
 ROOT = f"arn:aws:iam::{HOME}:root"
