@@ -63,6 +63,11 @@ class Ratio:
     low: float
     high: float
 
+    @classmethod
+    def once(cls, ours: float, floor: float) -> Ratio:
+        """That of one measurement, which has no spread."""
+        return cls(ours / floor, ours / floor, ours / floor)
+
 
 def ratio(ours: Batches, floor: Batches) -> Ratio:
     """What ours takes in units of the floor, from two or more rounds.

@@ -215,6 +215,6 @@ def memory() -> Figure:
         ours=after,
         floor=before,
         floor_is="the same process, started and not yet asked anything",
-        ratio=Ratio(after / before, after / before, after / before),
+        ratio=Ratio.once(after, before),
         bound=Bound(Bounded.OURS, 130.0),
     )

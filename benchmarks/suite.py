@@ -26,7 +26,7 @@ def warm_sim() -> Figure:
         ours=ours,
         floor=floor,
         floor_is="./toxw -e sim --notest",
-        ratio=Ratio(ours / floor, ours / floor, ours / floor),
+        ratio=Ratio.once(ours, floor),
         bound=Bound(Bounded.OURS, 20.0),
     )
 
