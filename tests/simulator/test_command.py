@@ -30,6 +30,7 @@ from kms_fake import RuleSet
 from kms_fake.roots import aws_root
 from nsm_fake import EnclaveIdentity, NitroSecurityModule, NsmPki, system_clock
 from simulator import cli, demo
+from simulator.commands import serve
 
 COMMAND = [sys.executable, "-m", "simulator.cli"]
 
@@ -183,8 +184,8 @@ def test_help(arguments: list[str]) -> None:
 
 
 def test_the_rule_sets_on_offer_are_those_there_are() -> None:
-    assert set(cli.RULE_SETS) == {rule_set.value for rule_set in RuleSet}
-    assert cli.RULE_SETS[0] == RuleSet.AWS.value
+    assert set(serve.RULE_SETS) == {rule_set.value for rule_set in RuleSet}
+    assert serve.RULE_SETS[0] == RuleSet.AWS.value
 
 
 def test_version() -> None:

@@ -1,0 +1,23 @@
+"""The subcommands of `attested-kms`, one module each.
+
+A module has the text HELP (one line for the list of commands), `configure(parser)`, which adds its
+arguments, and `run(options)`, which does the work and returns the exit code. What takes time to
+import is imported by `run`, so that `--help` answers at once.
+"""
+
+
+class CommandFailed(Exception):
+    """A command cannot do what it was asked: the message is a sentence for the user.
+
+    It says what is wrong and what to do; `exit_code` is 1 for a failure, 2 for wrong usage or
+    unreadable input.
+    """
+
+    def __init__(self, message: str, *, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def show(line: str) -> None:
+    """Print one line at once, also where the output is a pipe."""
+    print(line, flush=True)
