@@ -26,6 +26,10 @@ class TargetUnavailable(Exception):
     """The target cannot run scenarios here; the message says why and what to do, in a sentence."""
 
 
+class NotSent(Exception):
+    """The SDK itself refused the request, so that KMS never saw it; the message is the SDK's."""
+
+
 ATTESTED_ACTIONS = ("kms:Decrypt", "kms:GenerateDataKey")
 """The actions that the scenarios attest."""
 
@@ -188,7 +192,11 @@ class Kms(Protocol):
     """KMS as the parent instance reaches it with its own role, without the enclave."""
 
     def call(self, operation: str, members: Members) -> Result | KmsError:
-        """Send one request exactly as given."""
+        """Send one request by boto3, exactly as given. Raises NotSent if boto3 does not."""
+        ...
+
+    def send(self, operation: str, members: Mapping[str, Any]) -> Result | KmsError:
+        """Send what no SDK would: the JSON of `members` as it stands, signed. Blobs are base64."""
         ...
 
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
-from scenarios.target import Capability, Key, KmsError, Opened, PublicKeyForm, Target
+from scenarios.target import (
+    Capability,
+    Key,
+    KmsError,
+    NotSent,
+    Opened,
+    PublicKeyForm,
+    Result,
+    Target,
+)
 
 NO_ALGORITHM = "You must specify an encryption algorithm in this request."
 NO_PUBLIC_KEY = "You must specify a recipient public key in this request."
@@ -17,6 +28,35 @@ NO_SIZE = "Please specify either number of bytes or key spec."
 def validation_error(message: str) -> KmsError:
     """A ValidationException with exactly this text."""
     return KmsError("ValidationException", message, 400)
+
+
+@pytest.mark.documented("AWS KMS API Reference, Decrypt: Recipient is a RecipientInfo object")
+def test_bug_6_recipient_as_a_blob_does_not_leave_the_sdk(
+    target: Target, open_key: Key, recipient_of: Callable[[bytes], Mapping[str, Any]]
+) -> None:
+    """The document itself as Recipient is refused by boto3, as Rust refuses to compile it.
+
+    What goes in is a RecipientInfo that holds the document and KeyEncryptionAlgorithm.
+    """
+    document = target.enclave().attest()
+    members = {"CiphertextBlob": open_key.encrypt(b"secret")}
+    with pytest.raises(NotSent, match=r"Invalid type for parameter Recipient.*<class 'dict'>"):
+        target.kms.call("Decrypt", {**members, "Recipient": document})
+    fixed = target.kms.call("Decrypt", {**members, "Recipient": recipient_of(document)})
+    assert isinstance(fixed, Result)
+    assert "CiphertextForRecipient" in fixed.members
+
+
+@pytest.mark.inferred("json 1.1 protocol of AWS services; no run on real KMS is published")
+def test_bug_6_recipient_as_a_blob_on_the_wire(target: Target, open_key: Key) -> None:
+    """A client without an SDK's checks that sends the document itself does not get through."""
+    members = {
+        "CiphertextBlob": base64.b64encode(open_key.encrypt(b"secret")).decode(),
+        "Recipient": base64.b64encode(target.enclave().attest()).decode(),
+    }
+    answer = target.kms.send("Decrypt", members)
+    assert isinstance(answer, KmsError)
+    assert answer.refused_by("SerializationException", "request.member-type")
 
 
 @pytest.mark.reported("field notes, bug 7")

@@ -35,7 +35,10 @@ def test_no_document(target: Target, open_key: Key) -> None:
 
 @pytest.mark.inferred("AWS's sample-mpc-app-using-aws-nitrotpm notes the trap; boto3 was run")
 def test_base64_of_base64(target: Target, open_key: Key) -> None:
-    """A document given to boto3 as base64 text is encoded twice and is no document for KMS."""
+    """A document given as base64 text is encoded twice and is no document for KMS.
+
+    So does boto3 with a str, and the AWS CLI with each form but `AttestationDocument@=fileb://`.
+    """
     enclave = target.enclave()
     text = base64.b64encode(enclave.attest()).decode()
     members = {"CiphertextBlob": open_key.encrypt(b"secret")}

@@ -17,7 +17,7 @@ import boto3
 import cbor2
 from botocore import xform_name
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ParamValidationError
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from moto.core import DEFAULT_ACCOUNT_ID
@@ -30,6 +30,7 @@ from scenarios.target import (
     Capability,
     KmsError,
     Members,
+    NotSent,
     Opened,
     Opener,
     PublicKeyForm,
@@ -50,6 +51,8 @@ CONTROL_PORT = 5000
 PROXY_PORT = 8000
 
 _ANSWER_SECONDS = 60.0
+# What boto3 wants before it makes a request at all.
+_REQUIRED: Mapping[str, Members] = {"Decrypt": {}, "GenerateDataKey": {"KeyId": "any"}}
 _PARENT_CREDENTIALS = {
     # moto's IAM does not know this key, so it is the parent instance's role.
     "aws_access_key_id": "PARENTINSTANCE",
@@ -87,19 +90,42 @@ class SimulatedKms:
         self._fake = fake
 
     def call(self, operation: str, members: Members) -> Result | KmsError:
-        """Send one request exactly as given."""
+        """Send one request by boto3, exactly as given. Raises NotSent if boto3 does not."""
         try:
             response = getattr(self.client, xform_name(operation))(**members)
+        except ParamValidationError as error:
+            raise NotSent(str(error)) from error
         except ClientError as error:
-            details = error.response
-            return kms_error(
-                self._fake,
-                details["Error"]["Code"],
-                details["Error"]["Message"],
-                details["ResponseMetadata"]["HTTPStatusCode"],
-            )
+            return self._error(error)
         response.pop("ResponseMetadata")
         return Result(response)
+
+    def send(self, operation: str, members: Mapping[str, Any]) -> Result | KmsError:
+        """Send the JSON of `members` as it stands, instead of what boto3 would have made."""
+        body = json.dumps(members).encode()
+
+        def replace_body(params: dict[str, Any], **_: object) -> None:
+            params["body"] = body
+
+        events, event = self.client.meta.events, f"before-call.kms.{operation}"
+        events.register(event, replace_body)
+        try:
+            response = getattr(self.client, xform_name(operation))(**_REQUIRED[operation])
+        except ClientError as error:
+            return self._error(error)
+        finally:
+            events.unregister(event, replace_body)
+        response.pop("ResponseMetadata")
+        return Result(response)
+
+    def _error(self, error: ClientError) -> KmsError:
+        details = error.response
+        return kms_error(
+            self._fake,
+            details["Error"]["Code"],
+            details["Error"]["Message"],
+            details["ResponseMetadata"]["HTTPStatusCode"],
+        )
 
 
 @dataclass(frozen=True, slots=True)
