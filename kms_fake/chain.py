@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import SignatureAlgorithmOID
 
-_REMEMBERED_CHAINS = 256
+# A fleet of a thousand enclaves, each with the chain before its last renewal. About 6 KB each.
+_REMEMBERED_CHAINS = 2048
 
 _ES384 = ec.ECDSA(hashes.SHA384())
 _ECDSA_WITH_SHA384 = bytes.fromhex("300a06082a8648ce3d040303")  # AlgorithmIdentifier, RFC 5758.

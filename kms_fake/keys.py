@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -39,6 +40,14 @@ _HEADER_KEY_ID = re.compile(rf"{_UUID}|mrk-[0-9a-f-]{{32}}")
 
 _IV = slice(moto_utils.KEY_ID_LEN, moto_utils.KEY_ID_LEN + moto_utils.IV_LEN)
 _TAG = slice(_IV.stop, moto_utils.HEADER_LEN)
+
+_Ids = dict[str, str]
+_ids: WeakKeyDictionary[Any, tuple[_Ids, _Ids]] = WeakKeyDictionary()
+"""For each of moto's backends, the key ids that were found for an alias, and for a cut key id.
+
+moto looks through all keys for an alias, which would make a call dearer the more keys there are.
+What is remembered here is checked before it is used.
+"""
 
 SYMMETRIC_DEFAULT = "SYMMETRIC_DEFAULT"
 _RSA_OAEP = {
@@ -138,6 +147,7 @@ class MotoKeys:
             self._backend: Any = kms_backends[account][region]
         except KeyError:
             raise REGION.refuse(f"There is no Region {region}.") from None
+        self._by_alias, self._by_header = _ids.setdefault(self._backend, ({}, {}))
 
     def named(self, name: str) -> KmsKey | NoSuchKey:
         """The key with this key id, key ARN, alias name or alias ARN.
@@ -162,18 +172,23 @@ class MotoKeys:
         return _view(key)
 
     def _aliased(self, alias: str) -> KmsKey | NoSuchKey:
-        key_id = self._backend.get_key_id_from_alias(alias)
-        if key_id is None:
-            return NoSuchKey(f"Alias {self._arn(alias)} is not found.")
-        return _view(self._backend.keys[key_id])
+        key = self._backend.keys.get(self._by_alias.get(alias))
+        if key is None or alias not in key.aliases:
+            key_id = self._backend.get_key_id_from_alias(alias)
+            if key_id is None:
+                return NoSuchKey(f"Alias {self._arn(alias)} is not found.")
+            self._by_alias[alias] = key_id
+            key = self._backend.keys[key_id]
+        return _view(key)
 
     def of_header(self, header: str) -> KmsKey | None:
         """The key that a ciphertext's header names."""
-        key = self._backend.keys.get(header)
+        keys = self._backend.keys
+        key = keys.get(header) or keys.get(self._by_header.get(header))
         if key is None and header.startswith("mrk-"):
-            key = next(
-                (k for i, k in list(self._backend.keys.items()) if i.startswith(header)), None
-            )
+            key = next((k for i, k in list(keys.items()) if i.startswith(header)), None)
+            if key is not None:
+                self._by_header[header] = key.id
         return None if key is None else _view(key)
 
     def _arn(self, name: str) -> str:

@@ -46,8 +46,9 @@ _LEAF_BACKDATE, _LEAF_LIFETIME = 3, 3 * _HOUR
 _EARLIEST = _ROOT_VALIDITY.not_before + _REGIONAL_PERIOD + _ZONAL_PERIOD + _INSTANCE_PERIOD + 3
 _LATEST = _ROOT_VALIDITY.not_after - _REGIONAL_LIFETIME
 
-# Each entry is about 1.5 KB; a fleet of enclaves on one PKI seldom needs more at a time.
+# Of regions there are few. Of instances a fleet has a thousand, each entry about 1.5 KB.
 _CACHED_AUTHORITIES = 64
+_CACHED_INSTANCES = 2048
 
 
 class ClockOutsideValidityError(ValueError):
@@ -80,7 +81,7 @@ class NsmPki:
         self._root = certificates.root(self._issuance(_ROOT_VALIDITY, 128, "root"))
         self._regional = functools.lru_cache(_CACHED_AUTHORITIES)(self._issue_regional)
         self._zonal = functools.lru_cache(_CACHED_AUTHORITIES)(self._issue_zonal)
-        self._instance = functools.lru_cache(_CACHED_AUTHORITIES)(self._issue_instance)
+        self._instance = functools.lru_cache(_CACHED_INSTANCES)(self._issue_instance)
 
     @property
     def root_certificate_der(self) -> bytes:
