@@ -76,11 +76,12 @@ class AccessRequest:
     """`arn:aws:kms:REGION:ACCOUNT:key/ID`."""
     key_account: str
     """The account that owns the key: 12 digits."""
-    context: Mapping[str, str]
-    """Condition keys of the request and their values, such as `kms:RecipientAttestation:PCR0` (96
-    lower-case hexadecimal digits) and `kms:EncryptionContext:NAME`. A key that is not here is
-    absent. Names should differ by more than case (`kms_fake.conditions.Context`). Those of the
-    caller (aws:PrincipalArn, aws:PrincipalAccount, kms:CallerAccount) are filled in."""
+    context: Mapping[str, str | tuple[str, ...]]
+    """Condition keys of the request and their values, a tuple where a key may have several, such as
+    `kms:RecipientAttestation:PCR0` (96 lower-case hexadecimal digits) and
+    `kms:EncryptionContext:NAME`. A key that is not here is absent. Names should differ by more
+    than case (`kms_fake.conditions.Context`). Those of the caller (aws:PrincipalArn,
+    aws:PrincipalAccount, kms:CallerAccount) are filled in."""
 
     def __post_init__(self) -> None:
         if self.action not in EVALUATED_ACTIONS:
@@ -172,7 +173,10 @@ def _context(request: AccessRequest) -> Context:
     The latter come last, so that no request can bring its own.
     """
     context: dict[str, tuple[str, ...]]
-    context = {fold_key(name): (value,) for name, value in request.context.items()}
+    context = {
+        fold_key(name): value if isinstance(value, tuple) else (value,)
+        for name, value in request.context.items()
+    }
     if len(context) != len(request.context):
         context = _with_all_spellings(request.context)
     principal = request.principal
@@ -181,11 +185,12 @@ def _context(request: AccessRequest) -> Context:
     return context
 
 
-def _with_all_spellings(given: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+def _with_all_spellings(given: Mapping[str, str | tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     context: dict[str, tuple[str, ...]] = {}
     for name, value in given.items():
         key = fold_key(name)
-        context[key] = (*context.get(key, ()), value)
+        values = value if isinstance(value, tuple) else (value,)
+        context[key] = (*context.get(key, ()), *values)
     return context
 
 

@@ -196,8 +196,10 @@ class Call:
             self.caller.identity,
         )
 
-    def _condition_values(self) -> Mapping[str, str]:
-        values = {f"kms:EncryptionContext:{name}": value for name, value in self.context.items()}
+    def _condition_values(self) -> Mapping[str, str | tuple[str, ...]]:
+        values: dict[str, str | tuple[str, ...]] = dict(self.caller.context)
+        for name, value in self.context.items():
+            values[f"kms:EncryptionContext:{name}"] = value
         if self.document is not None:
             values.update(self.document.condition_values())
         return values

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -33,6 +33,9 @@ class Caller:
     identity: IdentityPermissions
     unreadable_policy: str | None = None
     """Why an identity policy could not be evaluated; such a caller is refused, not guessed at."""
+    context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Condition keys that come with the caller or its connection, each with its values:
+    aws:PrincipalOrgID, aws:PrincipalTag/NAME, aws:SourceVpce, aws:SourceIp and the like."""
 
 
 def default_principal(account: str, region: str = "us-east-1") -> Principal:
