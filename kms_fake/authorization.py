@@ -22,16 +22,18 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
-from kms_fake.conditions import Context, fold_key
+from kms_fake.actions import ACTIONS
+from kms_fake.condition_keys import fold_key
+from kms_fake.conditions import Context
 from kms_fake.evidence import Evidence
-from kms_fake.policy import EVALUATED_ACTIONS, Policy, PolicyKind, parse_policy
+from kms_fake.policy import Policy, PolicyKind, parse_policy
 from kms_fake.principals import Match, Principal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = [
     "Access",
@@ -67,11 +69,11 @@ class IdentityPermissions:
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
-    """One call that wants to use a key. Raises ValueError for an action that is not evaluated."""
+    """One call that wants to use a key. Raises ValueError for what is no action of KMS."""
 
     principal: Principal
     action: str
-    """`kms:Decrypt` or another of `kms_fake.policy.EVALUATED_ACTIONS`, spelt as there."""
+    """`kms:Decrypt` or another of `kms_fake.actions.ACTIONS`, spelt as there."""
     key_arn: str
     """`arn:aws:kms:REGION:ACCOUNT:key/ID`."""
     key_account: str
@@ -82,10 +84,12 @@ class AccessRequest:
     `kms:EncryptionContext:NAME`. A key that is not here is absent. Names should differ by more
     than case (`kms_fake.conditions.Context`). Those of the caller (aws:PrincipalArn,
     aws:PrincipalAccount, kms:CallerAccount) are filled in."""
+    derive: Callable[[str], tuple[str, ...]] | None = None
+    """The values of a key that is not in `context`, by its folded name; none if it is absent."""
 
     def __post_init__(self) -> None:
-        if self.action not in EVALUATED_ACTIONS:
-            raise ValueError(f"{self.action} is not evaluated; the policies were read without it")
+        if self.action not in ACTIONS:
+            raise ValueError(f"{self.action} is no action of KMS, spelt as AWS spells them")
 
 
 class Denial(enum.Enum):
@@ -172,26 +176,29 @@ def _context(request: AccessRequest) -> Context:
 
     The latter come last, so that no request can bring its own.
     """
-    context: dict[str, tuple[str, ...]]
-    context = {
-        fold_key(name): value if isinstance(value, tuple) else (value,)
-        for name, value in request.context.items()
-    }
+    values = [value if isinstance(value, tuple) else (value,) for value in request.context.values()]
+    context = Context(zip(_folded(tuple(request.context)), values, strict=True))
+    if request.derive is not None:
+        context.derive = request.derive
     if len(context) != len(request.context):
-        context = _with_all_spellings(request.context)
+        _add_all_spellings(context, request.context)
     principal = request.principal
     context["aws:principalarn"] = (principal.principal_arn,)
     context["aws:principalaccount"] = context["kms:calleraccount"] = (principal.account,)
     return context
 
 
-def _with_all_spellings(given: Mapping[str, str | tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    context: dict[str, tuple[str, ...]] = {}
+@lru_cache(maxsize=256)  # A request mostly has the names of the request before.
+def _folded(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(fold_key(name) for name in names)
+
+
+def _add_all_spellings(context: Context, given: Mapping[str, str | tuple[str, ...]]) -> None:
+    context.clear()
     for name, value in given.items():
-        key = fold_key(name)
         values = value if isinstance(value, tuple) else (value,)
+        key = fold_key(name)
         context[key] = (*context.get(key, ()), *values)
-    return context
 
 
 def _identity_denies(

@@ -1,11 +1,8 @@
 """The Condition element of a policy statement: read once, then asked per request.
 
-Not the whole of IAM: the string operators, `Null` and `Bool`, over the condition keys that Decrypt
-and GenerateDataKey have here. All of them are single-valued, so the set operators `ForAnyValue` and
-`ForAllValues` do not belong to them. Everything else is refused when the policy is read, because an
-operator or a key that is skipped turns a condition into none.
-
-What holds for all operators, with its source:
+Operators, keys and values that AWS does not document are refused when the policy is read, because
+an operator or a key that is skipped turns a condition into none. What holds for all operators,
+with its source:
 
 - several operators, and several keys of one operator, must all hold; of several values one must
   match, and for a negated operator none may ("Conditions with multiple context keys or values",
@@ -15,22 +12,66 @@ What holds for all operators, with its source:
   kms:EncryptionContext; documented);
 - a key that the request does not have never matches; a negated operator is therefore true, and so
   is any operator with `IfExists` ("IAM JSON policy elements: Condition operators", documented);
+- a key with several values needs a set operator. `ForAllValues` holds if every value of the request
+  does, so also if there is none; `ForAnyValue` if one does, so not if there is none; values that
+  are empty strings count as none ("Conditions with multiple context keys or values", documented);
 - no value is normalised: KMS supplies measurements in lower-case hexadecimal (inferred), so one
   written in upper case, or with `0x`, is legal and never matches under StringEquals.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+import enum
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
-from kms_fake.policy_json import UnsupportedPolicy, read_object, read_string, shown
-from kms_fake.wildcards import compile_wildcards
+from kms_fake.condition_keys import (
+    ENCRYPTION_CONTEXT_KEY,
+    REQUEST_TAG_KEY,
+    ConditionKey,
+    condition_key,
+    fold_key,
+)
+from kms_fake.condition_operators import (
+    COMPARISONS,
+    SUPPORTED_OPERATORS,
+    Comparison,
+    Matches,
+    literal_pieces,
+    only_booleans,
+)
+from kms_fake.policy_json import (
+    MalformedPolicy,
+    UnsupportedPolicy,
+    read_object,
+    read_string,
+    shown,
+)
+from kms_fake.variables import read_template
 
-Accepts = Callable[[str | None], bool]
-"""Whether a condition holds for the value of its key; None where the request has no such key."""
+Accepts = Callable[[tuple[str, ...]], bool]
+"""Whether a condition holds for the values of its key; none where the request has no such key."""
+
+
+class Context(dict[str, tuple[str, ...]]):
+    """The condition keys of a request, their names folded, each with its values.
+
+    `context[key]` is always there: a key that was not given is asked of `derive`, once, and has no
+    values where the request has no such key.
+
+    A single-valued key has two values where the request brought two names that differ by case only,
+    which KMS allows in an encryption context. AWS says that a condition then matches one of them,
+    not which ("IAM JSON policy elements: Condition"): unknown. Such a condition is taken the way
+    that allows less.
+    """
+
+    derive: Callable[[str], tuple[str, ...]] | None = None
+    """Set where there is anything to ask. Not an argument: the constructor of dict is the fastest,
+    and each request makes one of these."""
+
+    def __missing__(self, key: str) -> tuple[str, ...]:
+        values = self[key] = self.derive(key) if self.derive else ()
+        return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,37 +79,37 @@ class Condition:
     """One operator over one key: holds or not for what the request has under that key."""
 
     key: str
-    """The name of the condition key, folded by `fold_key`."""
-    accepts: Accepts
+    """The name of the condition key, folded."""
+    multivalued: bool
+    accepts: Accepts | None
+    """None where the policy's values hold variables."""
+    bind: Callable[[Context], Accepts] | None = None
+    """The test with the variables of one request filled in."""
 
-
-Context = Mapping[str, tuple[str, ...]]
-"""The condition keys of a request, their names folded by `fold_key`, each with its value.
-
-A key has two values where the request brought two names that differ by case only, which KMS allows
-in an encryption context. AWS says that a condition then matches one of them, not which ("IAM JSON
-policy elements: Condition"): unknown. Such a condition is taken the way that allows less.
-"""
-
-_ABSENT = (None,)
+    def bound(self, context: Context) -> Accepts:
+        """The test that `bind` makes."""
+        if self.bind is None:
+            raise ValueError("a condition has a test, or a way to make one")
+        return self.bind(context)
 
 
 def all_hold(conditions: tuple[Condition, ...], context: Context, *, allows: bool) -> bool:
     """Whether all conditions of a statement hold; `allows` is the effect of the statement."""
     hold = all if allows else any
     for condition in conditions:
-        if not hold(map(condition.accepts, context.get(condition.key, _ABSENT))):
+        values = context[condition.key]
+        accepts = condition.accepts or condition.bound(context)
+        if len(values) < 2 or condition.multivalued:
+            if not accepts(values):
+                return False
+        elif not hold(accepts((value,)) for value in values):
             return False
     return True
 
 
-@lru_cache(maxsize=1024)  # The names of a request are mostly those of the request before.
-def fold_key(name: str) -> str:
-    """The form of a condition key's name in which names are compared."""
-    return name.lower()
-
-
-def read_conditions(element: object, where: str, *, variables: bool) -> tuple[Condition, ...]:
+def read_conditions(
+    element: object, where: str, *, variables: bool, in_key_policy: bool
+) -> tuple[Condition, ...]:
     """The conditions of a Condition element, all of which must hold.
 
     `element` is its decoded JSON and `where` its path. `variables` says whether `${...}` is a
@@ -77,7 +118,7 @@ def read_conditions(element: object, where: str, *, variables: bool) -> tuple[Co
     conditions: list[Condition] = []
     for operator, block in read_object(element, where).items():
         place = f"{where}.{operator}"
-        build = _builder(operator, place)
+        reader = _read_operator(operator, place)
         tests = read_object(block, place)
         if not tests:
             raise UnsupportedPolicy(
@@ -85,77 +126,95 @@ def read_conditions(element: object, where: str, *, variables: bool) -> tuple[Co
                 "remove the operator or give it a key"
             )
         for name, values in tests.items():
-            key = _supported_key(name, place)
-            texts = _texts(values, f"{place}.{name}", variables=variables)
-            conditions.append(Condition(key, build(texts, f"{place}.{name}")))
+            key = _known_key(name, place)
+            _check_pair(reader, key, name, place, in_key_policy=in_key_policy)
+            path = f"{place}.{name}"
+            numbers = reader.comparison is not None and reader.comparison.is_numeric
+            texts = _texts(values, path, numbers=numbers)
+            conditions.append(
+                reader.condition(fold_key(name), key, texts, path, variables=variables)
+            )
     return tuple(conditions)
 
 
 # Condition keys.
 
-_PLAIN_KEYS = frozenset(
-    {
-        # "AWS KMS condition keys for AWS Nitro Enclaves" (documented). ImageSha384 is PCR0.
-        "kms:recipientattestation:imagesha384",
-        # "AWS global condition context keys" (documented).
-        "aws:principalarn",
-        "aws:principalaccount",
-        # "AWS KMS condition keys" (documented).
-        "kms:calleraccount",
-    }
-)
-# The documentation names PCR 0, 1, 2, 3, 4, 8 and "a custom PCR ID that you defined" (documented);
-# the bound is that of the NSM, which has 32 (inferred).
-_PCR_KEY = re.compile(r"kms:recipientattestation:pcr([0-9]|[12][0-9]|3[01])")
-_ENCRYPTION_CONTEXT = "kms:encryptioncontext:"
 
-SUPPORTED_KEYS = (
-    "kms:RecipientAttestation:ImageSha384, kms:RecipientAttestation:PCR0 to :PCR31, "
-    "kms:EncryptionContext:NAME, aws:PrincipalArn, aws:PrincipalAccount, kms:CallerAccount"
-)
-
-
-def _supported_key(name: str, where: str) -> str:
-    key = fold_key(name)
-    if key in _PLAIN_KEYS or _PCR_KEY.fullmatch(key):
-        return key
-    if key.startswith(_ENCRYPTION_CONTEXT) and key != _ENCRYPTION_CONTEXT:
+def _known_key(name: str, where: str) -> ConditionKey:
+    key = condition_key(name)
+    if key is not None:
         return key
     # SDK-C issue 157: KMS takes this name, no request ever has it, and the policy looks right.
     hint = (
         " (KMS has no key of this name: a measurement must follow, as in "
         "kms:RecipientAttestation:PCR0; on AWS this condition sees the key as absent)"
-        if key.rstrip(":") == "kms:recipientattestation"
+        if fold_key(name).rstrip(":") == "kms:recipientattestation"
         else ""
     )
     raise UnsupportedPolicy(
         f"{where}: the condition key {shown(name)} is not evaluated here{hint}; supported keys: "
-        f"{SUPPORTED_KEYS}"
+        "those of the page AWS KMS condition keys, and the aws: keys of the page AWS global "
+        "condition context keys"
     )
+
+
+def _check_pair(
+    reader: _Operator, key: ConditionKey, name: str, where: str, *, in_key_policy: bool
+) -> None:
+    """Refuse an operator over a key where AWS refuses it or does not document what it means."""
+    if in_key_policy and not key.in_key_policies:
+        raise UnsupportedPolicy(
+            f"{where}: AWS documents the condition key {shown(name)} for IAM policies only; "
+            "supported in a key policy: all others"
+        )
+    if reader.comparison is not None and key.type not in reader.comparison.types:
+        raise UnsupportedPolicy(
+            f"{where}: the condition key {shown(name)} is {key.type.value}, and AWS does not "
+            "document what this operator makes of it; supported: the operators of its type, and "
+            "the String operators"
+        )
+    if key.multivalued and reader.quantifier is _Quantifier.ONE:
+        raise UnsupportedPolicy(
+            f"{where}: the condition key {shown(name)} has several values and needs a set "
+            "operator; supported: ForAnyValue:, ForAllValues:, Null"
+        )
+    pair = key in (ENCRYPTION_CONTEXT_KEY, REQUEST_TAG_KEY)
+    if in_key_policy and pair and reader.quantifier is _Quantifier.ALL:
+        # "AWS KMS condition keys", on set operators (documented).
+        raise MalformedPolicy(
+            f"{where}: OverlyPermissiveCondition: Using the ForAllValues set operator with a "
+            "single-valued condition key matches requests without the specified [encryption "
+            "context or tag] or with an unspecified [encryption context or tag]. To fix, remove "
+            "ForAllValues."
+        )
+    if in_key_policy and pair and reader.quantifier is _Quantifier.ANY:
+        raise UnsupportedPolicy(
+            f"{where}: a set operator over the single-valued key {shown(name)}, which AWS warns of "
+            "and KMS may refuse; supported: the operator without ForAnyValue:"
+        )
 
 
 # Values.
 
 
-def _texts(values: object, where: str, *, variables: bool) -> tuple[str, ...]:
+def _texts(values: object, where: str, *, numbers: bool) -> tuple[str, ...]:
     """The values of one key. Booleans and integers may stand unquoted (policy grammar)."""
     texts = tuple(
-        _text(value, where) for value in (values if isinstance(values, list) else [values])
+        _text(value, where, numbers=numbers)
+        for value in (values if isinstance(values, list) else [values])
     )
     if not texts:
         raise UnsupportedPolicy(
             f"{where}: an empty list of values, and AWS does not document what that means; remove "
             "the condition or give it a value"
         )
-    for text in texts:
-        refuse_variables(text, where, variables=variables)
     return texts
 
 
-def _text(value: object, where: str) -> str:
+def _text(value: object, where: str, *, numbers: bool) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
+    if isinstance(value, int) or (numbers and isinstance(value, float)):
         return str(value)
     if isinstance(value, float):
         raise UnsupportedPolicy(
@@ -164,64 +223,58 @@ def _text(value: object, where: str) -> str:
     return read_string(value, where)
 
 
-def refuse_variables(text: str, where: str, *, variables: bool) -> None:
-    """Raise UnsupportedPolicy if `text` holds a policy variable.
+# Operators.
 
-    `variables` says whether the policy has any: only Version 2012-10-17 does, in all others
-    `${...}` is literal text ("IAM policy elements: Variables and tags", documented).
-    """
-    if variables and "${" in text:
-        raise UnsupportedPolicy(
-            f"{where}: the policy variable in {shown(text)} is not evaluated here; supported: "
-            "literal text, with * and ? where AWS takes them"
+
+class _Quantifier(enum.Enum):
+    """How many values of the request must match."""
+
+    ONE = ""
+    ANY = "ForAnyValue:"
+    ALL = "ForAllValues:"
+    NULL = "Null"
+
+
+@dataclass(frozen=True, slots=True)
+class _Operator:
+    """One operator as a policy names it."""
+
+    quantifier: _Quantifier
+    comparison: Comparison | None
+    """None for Null."""
+    if_exists: bool = False
+
+    def condition(
+        self, name: str, key: ConditionKey, texts: tuple[str, ...], where: str, *, variables: bool
+    ) -> Condition:
+        """The condition over the key of this name. Raises UnsupportedPolicy."""
+        if self.comparison is None:
+            return Condition(name, multivalued=True, accepts=_null(texts, where))
+        comparison = self.comparison
+        templates = tuple(read_template(text, where, variables=variables) for text in texts)
+        pieces = literal_pieces(templates, comparison, where)
+        if pieces is not None:
+            accepts = self._quantified(comparison.match(pieces, where))
+            return Condition(name, key.multivalued, accepts)
+
+        def bind(context: Context) -> Accepts:
+            filled = (template.filled(context) for template in templates)
+            values = tuple(pieces for pieces in filled if pieces is not None)
+            return self._quantified(comparison.match(values, where))
+
+        return Condition(name, key.multivalued, None, bind)
+
+    def _quantified(self, matches: Matches) -> Accepts:
+        negated = self.comparison is not None and self.comparison.negated
+        if self.quantifier is _Quantifier.ONE:
+            when_absent = negated or self.if_exists
+            return lambda values: (matches(values[0]) is not negated) if values else when_absent
+        if_exists = self.if_exists
+        if self.quantifier is _Quantifier.ALL:
+            return lambda values: all(matches(value) is not negated for value in values if value)
+        return lambda values: (
+            any(matches(value) is not negated for value in values if value) if values else if_exists
         )
-
-
-# Operators. A builder makes the test of one key from the values that the policy gives.
-
-_Builder = Callable[[tuple[str, ...], str], Accepts]
-_Matches = Callable[[str], bool]
-
-
-def _equals(texts: tuple[str, ...]) -> _Matches:
-    return frozenset(texts).__contains__
-
-
-def _equals_ignoring_case(texts: tuple[str, ...]) -> _Matches:
-    lowered = frozenset(text.lower() for text in texts)
-    return lambda value: value.lower() in lowered
-
-
-def _like(texts: tuple[str, ...]) -> _Matches:
-    patterns = tuple(compile_wildcards(text) for text in texts)
-    return lambda value: any(pattern.fullmatch(value) for pattern in patterns)
-
-
-def _string(
-    matcher: Callable[[tuple[str, ...]], _Matches], *, negated: bool, if_exists: bool
-) -> _Builder:
-    when_absent = negated or if_exists
-
-    def build(texts: tuple[str, ...], _where: str) -> Accepts:
-        matches = matcher(texts)
-        return lambda value: when_absent if value is None else matches(value) is not negated
-
-    return build
-
-
-def _bool(*, if_exists: bool) -> _Builder:
-    """`Bool`: the value as text is "true" or "false".
-
-    No key supported here is a boolean, so this compares strings (inferred); only an encryption
-    context pair can hold one of the two texts.
-    """
-
-    def build(texts: tuple[str, ...], where: str) -> Accepts:
-        _only_booleans(texts, where)
-        matches = _equals(texts)
-        return lambda value: if_exists if value is None else matches(value)
-
-    return build
 
 
 def _null(texts: tuple[str, ...], where: str) -> Accepts:
@@ -229,51 +282,24 @@ def _null(texts: tuple[str, ...], where: str) -> Accepts:
 
     A key whose value is the empty string counts as absent ("IAM JSON policy elements: Condition":
     an empty string is null; "Condition operators": "the key exists and its value is not null";
-    documented). Only an encryption context pair can be empty.
+    documented). Only what a user chose, such as an encryption context pair, can be empty.
     """
-    _only_booleans(texts, where)
+    only_booleans(texts, where)
     absent_holds, present_holds = "true" in texts, "false" in texts
-    return lambda value: present_holds if value else absent_holds
+    return lambda values: present_holds if any(values) else absent_holds
 
 
-def _only_booleans(texts: tuple[str, ...], where: str) -> None:
-    for text in texts:
-        if text not in {"true", "false"}:
-            raise UnsupportedPolicy(
-                f"{where}: AWS documents no meaning of {shown(text)} here; supported: true, false"
-            )
-
-
-def _operators() -> dict[str, _Builder]:
-    builders: dict[str, _Builder] = {"Null": _null}
-    for suffix in ("", "IfExists"):
-        if_exists = bool(suffix)
-        builders[f"Bool{suffix}"] = _bool(if_exists=if_exists)
-        for negation, negated in (("", False), ("Not", True)):
-            for name, matcher in (
-                ("Equals", _equals),
-                ("EqualsIgnoreCase", _equals_ignoring_case),
-                ("Like", _like),
-            ):
-                builders[f"String{negation}{name}{suffix}"] = _string(
-                    matcher, negated=negated, if_exists=if_exists
-                )
-    return builders
-
-
-_OPERATORS = _operators()
-
-SUPPORTED_OPERATORS = (
-    "StringEquals, StringNotEquals, StringEqualsIgnoreCase, StringNotEqualsIgnoreCase, StringLike, "
-    "StringNotLike and Bool, each also with IfExists, and Null"
-)
-
-
-def _builder(operator: str, where: str) -> _Builder:
-    builder = _OPERATORS.get(operator)
-    if builder is None:
+def _read_operator(text: str, where: str) -> _Operator:
+    if text == "Null":
+        return _Operator(_Quantifier.NULL, None)
+    quantifier, name = _Quantifier.ONE, text
+    for set_operator in (_Quantifier.ANY, _Quantifier.ALL):
+        if text.startswith(set_operator.value):
+            quantifier, name = set_operator, text.removeprefix(set_operator.value)
+    comparison = COMPARISONS.get(name.removesuffix("IfExists"))
+    if comparison is None:
         raise UnsupportedPolicy(
-            f"{where}: the condition operator {shown(operator)} is not evaluated here; supported "
+            f"{where}: the condition operator {shown(text)} is not evaluated here; supported "
             f"operators: {SUPPORTED_OPERATORS}"
         )
-    return builder
+    return _Operator(quantifier, comparison, name.endswith("IfExists"))

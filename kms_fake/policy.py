@@ -1,8 +1,7 @@
 """Key policies and identity policies, read once into a form that answers quickly.
 
-A small IAM of our own, for Decrypt and GenerateDataKey only: it knows no permissions boundaries,
-session policies, organization policies or grants. Whatever it would have to guess at is refused
-when the policy is read, naming it, so that no condition is ever skipped in silence.
+A small IAM of our own, for the actions of KMS. Whatever it would have to guess at is refused when
+the policy is read, naming it, so that no condition is ever skipped in silence.
 
 The source of the language is "Grammar of the IAM JSON policy language" and the "IAM JSON policy
 elements" pages of the IAM User Guide, and "Create a key policy" of the KMS Developer Guide. Each
@@ -17,7 +16,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from kms_fake.conditions import Condition, all_hold, read_conditions, refuse_variables
+from kms_fake.actions import ACTIONS
+from kms_fake.conditions import Condition, all_hold, read_conditions
 from kms_fake.policy_json import (
     MalformedPolicy,
     UnsupportedPolicy,
@@ -28,14 +28,13 @@ from kms_fake.policy_json import (
     shown,
 )
 from kms_fake.principals import EVERYBODY, Principals, Unlisted, read_principals
-from kms_fake.shapes import Operation
-from kms_fake.wildcards import ArnPattern, compile_wildcards
+from kms_fake.resources import Resources, read_resources
+from kms_fake.wildcards import compile_wildcards
 
 if TYPE_CHECKING:
     from kms_fake.conditions import Context
 
 __all__ = [
-    "EVALUATED_ACTIONS",
     "MalformedPolicy",
     "Policy",
     "PolicyKind",
@@ -43,9 +42,6 @@ __all__ = [
     "UnsupportedPolicy",
     "parse_policy",
 ]
-
-EVALUATED_ACTIONS = frozenset(operation.action for operation in Operation)
-"""The actions that a parsed policy can be asked about."""
 
 _VERSION_WITH_VARIABLES = "2012-10-17"
 _VERSIONS = ("2008-10-17", _VERSION_WITH_VARIABLES)
@@ -72,19 +68,20 @@ class PolicyKind(enum.Enum):
     KEY = "key"
     """The policy of a KMS key: names its principals."""
     IDENTITY = "identity"
-    """A policy of an IAM user, group or role: its principal is who it is attached to."""
+    """A policy of an IAM user, group, role or role session: its principal is who it is attached to.
+    Permissions boundaries are such policies too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement that can bear on an evaluated action."""
+    """One statement that can bear on an action of KMS."""
 
     allows: bool
     """Whether its effect is Allow; else it is Deny."""
     principals: Principals
     actions: frozenset[str]
-    """Those of EVALUATED_ACTIONS that the statement is about."""
-    resources: tuple[ArnPattern, ...] | None
+    """Those of `kms_fake.actions.ACTIONS` that the statement is about."""
+    resources: Resources | None
     """None for `*`, every resource."""
     conditions: tuple[Condition, ...]
 
@@ -92,8 +89,8 @@ class Statement:
         """Whether action, key and conditions fit; the caller is asked of `principals`."""
         if action not in self.actions:
             return False
-        if self.resources is not None and not any(
-            resource.matches(key_arn) for resource in self.resources
+        if self.resources is not None and not self.resources.mean(
+            key_arn, context, allows=self.allows
         ):
             return False
         return all_hold(self.conditions, context, allows=self.allows)
@@ -113,7 +110,7 @@ def parse_policy(text: str, kind: PolicyKind) -> Policy:
 
     Raises MalformedPolicy if it is no policy of that kind, and UnsupportedPolicy if evaluating it
     here would be a guess. In a key policy that goes for every statement; in an identity policy only
-    for those that can match EVALUATED_ACTIONS, since the others may be about any service.
+    for those that can match an action of KMS, since the others may be about any service.
     """
     return _parse(text, kind)
 
@@ -156,19 +153,22 @@ class _StatementReader:
         self._sids: set[str] = set()
 
     def read(self, element: dict[str, object], where: str) -> None:
-        """Take the statement in if it can bear on an evaluated action."""
+        """Take the statement in if it can bear on an action of KMS."""
         self._check_sid(element, where)
         allows = _read_effect(element, where)
         principals = self._read_principals(element, where, allows=allows)
         actions = self._read_actions(element, where)
         if self._kind is PolicyKind.IDENTITY and not actions:
             return
-        resources = self._read_resources(element, where)
         conditions = read_conditions(
-            element.get("Condition", {}), f"{where}.Condition", variables=self._variables
+            element.get("Condition", {}),
+            f"{where}.Condition",
+            variables=self._variables,
+            in_key_policy=self._kind is PolicyKind.KEY,
         )
+        resources = self._read_resources(element, where)
         # A statement without actions or resources that could fit was only checked.
-        if actions and resources != ():
+        if actions and (resources is None or resources.can_mean):
             statements = self.allows if allows else self.denies
             statements.append(Statement(allows, principals, actions, resources, conditions))
 
@@ -210,7 +210,7 @@ class _StatementReader:
         return Unlisted(listed)
 
     def _read_actions(self, element: dict[str, object], where: str) -> frozenset[str]:
-        """Those of EVALUATED_ACTIONS that the statement is about.
+        """Those of ACTIONS that the statement is about.
 
         Prefix and name are case-insensitive ("IAM JSON policy elements: Action", documented).
         """
@@ -223,46 +223,22 @@ class _StatementReader:
                 return frozenset()
             raise MalformedPolicy(f"{where}: a statement must have an Action or a NotAction")
         place = f"{where}.{name}"
-        patterns = [_read_action(text, place) for text in read_strings(element[name], place)]
-        matched = frozenset(
-            action
-            for action in EVALUATED_ACTIONS
-            if any(pattern.fullmatch(action.lower()) for pattern in patterns)
-        )
-        return matched if name == "Action" else EVALUATED_ACTIONS - matched
+        texts = read_strings(element[name], place)
+        matched = frozenset[str]().union(*(_read_action(text, place) for text in texts))
+        return matched if name == "Action" else ACTIONS - matched
 
-    def _read_resources(
-        self, element: dict[str, object], where: str
-    ) -> tuple[ArnPattern, ...] | None:
+    def _read_resources(self, element: dict[str, object], where: str) -> Resources | None:
         name = _one_of(element, "Resource", "NotResource", where)
-        if name == "NotResource":
-            raise UnsupportedPolicy(f"{where}.NotResource: not evaluated here; supported: Resource")
         if name is None:
             if self._kind is PolicyKind.KEY:
-                return ()  # As for a missing Action, above.
+                return Resources.NONE  # As for a missing Action, above.
             raise MalformedPolicy(f"{where}: a statement must have a Resource or a NotResource")
-        place = f"{where}.Resource"
-        texts = read_strings(element["Resource"], place)
-        for text in texts:
-            self._check_resource(text, place)
-        return None if "*" in texts else tuple(ArnPattern.of(text) for text in texts)
-
-    def _check_resource(self, text: str, where: str) -> None:
-        if text == "*":
-            return
-        segments = text.split(":")
-        if segments[0] != "arn" or len(segments) < 3:
-            raise MalformedPolicy(f'{where}: {shown(text)} must be an ARN or "*"')
-        if "*" in segments[2] or "?" in segments[2]:
-            raise MalformedPolicy(
-                f"{where}: {shown(text)} has a wildcard for the service, which AWS does not take"
-            )
-        if len(segments) < 6 and not text.endswith("*"):
-            raise UnsupportedPolicy(
-                f"{where}: {shown(text)} is shorter than an ARN, and AWS does not document what "
-                "that means; supported: all six parts, or a * at the end"
-            )
-        refuse_variables(text, where, variables=self._variables)
+        return read_resources(
+            element[name],
+            f"{where}.{name}",
+            negated=name == "NotResource",
+            variables=self._variables,
+        )
 
 
 def _read_effect(element: dict[str, object], where: str) -> bool:
@@ -273,12 +249,18 @@ def _read_effect(element: dict[str, object], where: str) -> bool:
     return effect == "Allow"
 
 
-def _read_action(text: str, where: str) -> re.Pattern[str]:
+def _read_action(text: str, where: str) -> frozenset[str]:
     if not _ACTION.fullmatch(text):
         raise MalformedPolicy(
             f'{where}: {shown(text)} must be a service and an action, as in kms:Decrypt, or "*"'
         )
-    return compile_wildcards(text.lower())
+    return _actions_meant(text.lower())
+
+
+@lru_cache(maxsize=1024)
+def _actions_meant(lowered: str) -> frozenset[str]:
+    pattern = compile_wildcards(lowered)
+    return frozenset(action for action in ACTIONS if pattern.fullmatch(action.lower()))
 
 
 def _one_of(element: dict[str, object], name: str, negation: str, where: str) -> str | None:

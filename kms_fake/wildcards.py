@@ -9,26 +9,56 @@ elements: Condition operators" (string operators) and "IAM JSON policy elements:
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+_ARN_COMPONENTS = 6
 
-def compile_wildcards(pattern: str) -> re.Pattern[str]:
-    """An expression whose `fullmatch` takes what `pattern` takes, case-sensitively.
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a pattern; in a literal one the wildcards stand for themselves."""
+
+    text: str
+    literal: bool = False
+
+
+def compile_wildcards(*pieces: Piece | str) -> re.Pattern[str]:
+    """An expression whose `fullmatch` takes what the pieces take together, case-sensitively.
 
     Between two stars the leftmost match is always good enough, so those parts are atomic groups:
     no pattern and no value can make the match backtrack without end.
     """
-    first, *rest = pattern.split("*")
-    expression = _literal(first)
+    runs = [""]
+    for piece in pieces:
+        if isinstance(piece, Piece) and piece.literal:
+            runs[-1] += re.escape(piece.text)
+            continue
+        text = piece.text if isinstance(piece, Piece) else piece
+        first, *rest = text.split("*")
+        runs[-1] += _one_run(first)
+        runs += map(_one_run, rest)
+    expression, *rest = runs
     if rest:
         *middle, last = rest
-        expression += "".join(f"(?>.*?{_literal(part)})" for part in middle if part)
-        expression += f".*{_literal(last)}"
+        expression += "".join(f"(?>.*?{part})" for part in middle if part)
+        expression += f".*{last}"
     return re.compile(expression, re.DOTALL)
 
 
-def _literal(part: str) -> str:
+def _one_run(part: str) -> str:
     return "".join("." if character == "?" else re.escape(character) for character in part)
+
+
+def _segments(pieces: Sequence[Piece], most: int = -1) -> list[list[Piece]]:
+    """The pieces of each segment between colons; the last of `most` segments keeps its colons."""
+    segments: list[list[Piece]] = [[]]
+    for piece in pieces:
+        left = most - len(segments) if most > 0 else -1
+        first, *rest = piece.text.split(":", left) if left else [piece.text]
+        segments[-1].append(Piece(first, piece.literal))
+        segments += [[Piece(text, piece.literal)] for text in rest]
+    return segments
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +74,12 @@ class ArnPattern:
     """For each segment its expression, and whether it may go on beyond its colon."""
 
     @classmethod
-    def of(cls, pattern: str) -> ArnPattern:
-        """The pattern that `pattern` spells."""
+    def of(cls, *pieces: Piece | str) -> ArnPattern:
+        """The pattern that the pieces spell together."""
+        whole = [piece if isinstance(piece, Piece) else Piece(piece) for piece in pieces]
         return cls(
             tuple(
-                (compile_wildcards(segment), segment.endswith("*"))
-                for segment in pattern.split(":")
+                (compile_wildcards(*segment), _goes_on(segment[-1])) for segment in _segments(whole)
             )
         )
 
@@ -67,3 +97,32 @@ class ArnPattern:
             return False
         furthest = len(segments) if goes_on else 1
         return any(self._match(first + 1, segments[taken:]) for taken in range(1, furthest + 1))
+
+
+def _goes_on(last: Piece) -> bool:
+    return last.text.endswith("*") and not last.literal
+
+
+@dataclass(frozen=True, slots=True)
+class ArnComponents:
+    """What an ARN operator compares with: six components, each with wildcards of its own.
+
+    "Each of the six colon-delimited components of the ARN is checked separately" ("IAM JSON policy
+    elements: Condition operators", documented). What is no ARN never matches.
+    """
+
+    components: tuple[re.Pattern[str], ...]
+
+    @classmethod
+    def of(cls, *pieces: Piece) -> ArnComponents:
+        """The pattern that the pieces spell together."""
+        segments = _segments(pieces, _ARN_COMPONENTS)
+        return cls(tuple(compile_wildcards(*segment) for segment in segments))
+
+    def matches(self, arn: str) -> bool:
+        """Whether `arn` is meant."""
+        components = arn.split(":", _ARN_COMPONENTS - 1)
+        return len(components) == len(self.components) == _ARN_COMPONENTS and all(
+            pattern.fullmatch(component)
+            for pattern, component in zip(self.components, components, strict=True)
+        )

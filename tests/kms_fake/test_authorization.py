@@ -559,9 +559,17 @@ def test_no_text_claims_to_be_recorded() -> None:
         assert denial.source
 
 
-def test_other_actions_are_not_evaluated() -> None:
-    with pytest.raises(ValueError, match="kms:Encrypt is not evaluated"):
-        replace(request(), action="kms:Encrypt")
+@pytest.mark.parametrize("action", ["kms:decrypt", "kms:ReEncrypt", "s3:GetObject", "Decrypt"])
+def test_only_actions_of_kms_are_evaluated(action: str) -> None:
+    with pytest.raises(ValueError, match=f"{action} is no action of KMS"):
+        replace(request(), action=action)
+
+
+@pytest.mark.parametrize("action", ["kms:PutKeyPolicy", "kms:ReEncryptFrom", "kms:CreateGrant"])
+def test_any_action_is_evaluated(action: str) -> None:
+    asked = replace(request(), action=action)
+    assert decide(asked, [allow(ROLE, Action=action.lower())], NOTHING) is None
+    assert decide(asked, [allow(ROLE, Action="kms:Decrypt")], NOTHING) is NO_RESOURCE
 
 
 def test_kinds_of_policies_are_not_confused() -> None:

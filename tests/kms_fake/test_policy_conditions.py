@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kms_fake.conditions import all_hold, fold_key, read_conditions
+from kms_fake.condition_keys import fold_key
+from kms_fake.conditions import Context, all_hold, read_conditions
 
 PCR0 = "kms:RecipientAttestation:PCR0"
 LOWER = "9fedcba8" * 12
@@ -19,8 +20,8 @@ NEGATED = ["StringNotEquals", "StringNotEqualsIgnoreCase", "StringNotLike"]
 def holds(
     condition: object, context: dict[str, str], *, allows: bool = True, variables: bool = True
 ) -> bool:
-    conditions = read_conditions(condition, "Condition", variables=variables)
-    folded = {fold_key(name): (value,) for name, value in context.items()}
+    conditions = read_conditions(condition, "Condition", variables=variables, in_key_policy=False)
+    folded = Context({fold_key(name): (value,) for name, value in context.items()})
     return all_hold(conditions, folded, allows=allows)
 
 
@@ -133,8 +134,10 @@ def test_names_that_differ_by_case_allow_less(
     values: tuple[str, ...], as_allow: bool, as_deny: bool
 ) -> None:
     key = "kms:EncryptionContext:name"
-    conditions = read_conditions({"StringEquals": {key: "a"}}, "Condition", variables=True)
-    context = {fold_key(key): values}
+    conditions = read_conditions(
+        {"StringEquals": {key: "a"}}, "Condition", variables=True, in_key_policy=True
+    )
+    context = Context({fold_key(key): values})
     assert all_hold(conditions, context, allows=True) is as_allow
     assert all_hold(conditions, context, allows=False) is as_deny
 

@@ -255,18 +255,54 @@ def test_a_key_policy_names_its_principals_once() -> None:
 
 
 UNSUPPORTED_CONDITIONS = [
-    pytest.param({"ArnLike": {"aws:PrincipalArn": ROLE}}, "operator 'ArnLike'", id="arn"),
     pytest.param({"stringequals": {PCR0: "00"}}, "operator 'stringequals'", id="lower-case"),
     pytest.param({"NullIfExists": {PCR0: "true"}}, "operator 'NullIfExists'", id="null-if-exists"),
     pytest.param(
-        {"ForAnyValue:StringEquals": {PCR0: "00"}},
-        "operator 'ForAnyValue:StringEquals'",
-        id="for-any-value",
+        {"ForAnyValue:Null": {PCR0: "true"}}, "operator 'ForAnyValue:Null'", id="any-null"
+    ),
+    pytest.param({"ForAny:Bool": {PCR0: "true"}}, "operator 'ForAny:Bool'", id="no-set-operator"),
+    pytest.param(
+        {"ForAnyValue:ForAllValues:Bool": {PCR0: "true"}}, "operator 'ForAnyValue:F", id="both-sets"
     ),
     pytest.param(
-        {"ForAllValues:StringLike": {"kms:EncryptionContext:a": "00"}},
-        "operator 'ForAllValues:StringLike'",
-        id="for-all-values",
+        {"StringEqualsIfExistsIfExists": {PCR0: "00"}}, "operator '.*IfExists'", id="twice"
+    ),
+    pytest.param(
+        {"StringEquals": {"kms:EncryptionContextKeys": "a"}},
+        "'kms:EncryptionContextKeys' has several values and needs a set operator",
+        id="several-values",
+    ),
+    pytest.param(
+        {"NumericEquals": {PCR0: "1"}}, f"'{PCR0}' is a string, and", id="number-of-a-string"
+    ),
+    pytest.param(
+        {"Bool": {"aws:SourceIp": "true"}}, "'aws:SourceIp' is an IP address", id="bool-of-address"
+    ),
+    pytest.param(
+        {"IpAddress": {"aws:SourceIp": "203.0.113"}}, "no meaning of '203.0.113'", id="half-address"
+    ),
+    pytest.param(
+        {"IpAddress": {"aws:SourceIp": "2001:db8::1"}}, "no meaning of '2001", id="ipv6-no-prefix"
+    ),
+    pytest.param(
+        {"DateLessThan": {"aws:CurrentTime": "tomorrow"}}, "no meaning of 'tomorrow'", id="no-date"
+    ),
+    pytest.param({"DateLessThan": {"aws:CurrentTime": "2026"}}, "meaning of '2026'", id="year"),
+    pytest.param(
+        {"DateLessThan": {"aws:CurrentTime": "2026-02-30"}}, "meaning of '2026-02-30'", id="no-day"
+    ),
+    pytest.param(
+        {"NumericLessThan": {"aws:MultiFactorAuthAge": "1h"}}, "no meaning of '1h'", id="no-number"
+    ),
+    pytest.param(
+        {"NumericLessThan": {"aws:MultiFactorAuthAge": True}}, "meaning of 'true'", id="bool-number"
+    ),
+    pytest.param({"ArnLike": {"aws:PrincipalArn": "*"}}, "'\\*' is no ARN", id="short-arn"),
+    pytest.param({"BinaryEquals": {PCR0: "?"}}, "no meaning of '\\?'", id="no-base64"),
+    pytest.param(
+        {"Bool": {"aws:SecureTransport": "${aws:username}"}},
+        "a policy variable",
+        id="bool-variable",
     ),
     pytest.param(
         {"StringEquals": {"kms:RecipientAttestation": "00"}},
@@ -278,25 +314,31 @@ UNSUPPORTED_CONDITIONS = [
         {"Null": {"kms:RecipientAttestation:PCR32": "true"}}, "key '.*PCR32'", id="pcr-32"
     ),
     pytest.param(
-        {"Null": {"kms:RecipientAttestation:NitroTPMPCR7": "true"}}, "NitroTPMPCR7", id="nitrotpm"
+        {"Null": {"kms:RecipientAttestation:NitroTPMPCR24": "true"}}, "NitroTPMPCR24", id="nitrotpm"
     ),
     pytest.param({"Null": {"kms:EncryptionContext:": "true"}}, "key '", id="unnamed-pair"),
-    pytest.param({"Null": {"kms:EncryptionContextKeys": "true"}}, "key '", id="context-keys"),
-    pytest.param({"Null": {"kms:ViaService": "true"}}, "key 'kms:ViaService'", id="via-service"),
+    pytest.param({"Null": {"kms:KeySize": "true"}}, "key 'kms:KeySize'", id="no-kms-key"),
+    pytest.param({"Null": {"aws:PrincipalTag/": "true"}}, "key 'aws:Pr", id="unnamed-tag"),
+    pytest.param({"Null": {"s3:prefix": "true"}}, "key 's3:prefix'", id="another-service"),
     pytest.param(
-        {"Bool": {"aws:SecureTransport": "true"}}, "key 'aws:SecureTransport'", id="global-key"
+        {"StringEquals": {"kms:EncryptionContext:user": "${aws:user}"}},
+        "variable \\$\\{aws:user\\} names no",
+        id="unknown-variable",
     ),
     pytest.param(
-        {"StringEquals": {"kms:EncryptionContext:user": "${aws:username}"}},
-        "variable in '\\$\\{aws:username\\}'",
-        id="variable",
+        {"StringEquals": {"kms:EncryptionContext:user": "${aws:PrincipalOrgPaths}"}},
+        "variable .* has several values",
+        id="variable-of-several-values",
     ),
+    pytest.param({"StringLike": {PCR0: "a${"}}, "holds a \\$\\{ that", id="open-variable"),
+    pytest.param({"StringLike": {PCR0: "${}"}}, "names no condition key", id="empty-variable"),
     pytest.param(
-        {"StringLike": {"kms:EncryptionContext:user": "a${*}"}}, "variable", id="escaped-star"
+        {"StringLike": {PCR0: "${aws:username,'x'}"}}, "names no", id="default-without-space"
     ),
     pytest.param({"StringEquals": {}}, "holds no condition key", id="operator-without-keys"),
     pytest.param({"StringEquals": {PCR0: []}}, "an empty list of values", id="no-values"),
     pytest.param({"StringEquals": {PCR0: 1.5}}, "the number 1.5", id="fraction"),
+    pytest.param({"NumericEquals": {"kms:ValidTo": 1}}, "is a date", id="number-of-a-date"),
     pytest.param({"Null": {PCR0: "maybe"}}, "no meaning of 'maybe'", id="null-of-maybe"),
     pytest.param({"Bool": {PCR0: "True"}}, "no meaning of 'True'", id="bool-of-capital-true"),
 ]
@@ -323,10 +365,28 @@ def test_unsupported_condition(kind: PolicyKind, condition: object, message: str
         pytest.param(KEY, {"Principal": {"Federated": "a.com"}}, "Federated", id="federated"),
         pytest.param(KEY, {"Principal": {"CanonicalUser": "79a"}}, "Canonical", id="canonical"),
         pytest.param(
-            IDENTITY, {"Resource": DROPPED, "NotResource": "*"}, "NotResource", id="not-resource"
+            KEY,
+            {"Resource": "arn:aws:kms:*:${aws:PrincipalAccount}:key/*"},
+            "variable before the fifth colon",
+            id="variable-for-an-account",
         ),
         pytest.param(
-            KEY, {"Resource": "arn:aws:kms:*:*:key/${aws:username}"}, "variable", id="variable"
+            IDENTITY,
+            {"Resource": DROPPED, "NotResource": "arn:aws:kms:*:*:key/${aws:nobody}"},
+            "NotResource: the policy variable",
+            id="unknown-variable",
+        ),
+        pytest.param(
+            KEY,
+            {"Condition": {"ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/a"}}},
+            "'kms:ResourceAliases' for IAM policies only",
+            id="aliases-in-a-key-policy",
+        ),
+        pytest.param(
+            KEY,
+            {"Condition": {"ForAnyValue:StringEquals": {"kms:EncryptionContext:a": "b"}}},
+            "a set operator over the single-valued key",
+            id="any-pair",
         ),
         pytest.param(KEY, {"Resource": "arn:aws:kms"}, "shorter than an ARN", id="short-arn"),
     ],
@@ -334,6 +394,14 @@ def test_unsupported_condition(kind: PolicyKind, condition: object, message: str
 def test_unsupported_elements(kind: PolicyKind, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UnsupportedPolicy, match=rf"^Statement\[0\]\..*{message}.*supported"):
         parse_with(kind, **changes)
+
+
+@pytest.mark.parametrize("key", ["kms:EncryptionContext:Department", "aws:RequestTag/a"])
+def test_kms_refuses_for_all_values_over_a_pair(key: str) -> None:
+    condition = {"ForAllValues:StringEquals": {key: "IT"}}
+    with pytest.raises(MalformedPolicy, match=r"^Statement\[0\]\.Condition.*: OverlyPermissive"):
+        parse_with(KEY, Condition=condition)
+    assert len(parse_with(IDENTITY, Condition=condition).allows) == 1
 
 
 @pytest.mark.parametrize("version", ["2008-10-17", DROPPED], ids=["2008-10-17", "absent"])
@@ -345,7 +413,7 @@ def test_variables_are_literal_text_in_the_older_language(version: object) -> No
 
 UNRELATED = [
     pytest.param({"Action": "s3:*"}, id="another-service"),
-    pytest.param({"Action": ["kms:Encrypt", "kms:CreateGrant"]}, id="other-kms-actions"),
+    pytest.param({"Action": "kms:ReEncrypt"}, id="no-action-of-kms"),
     pytest.param({"Action": DROPPED, "NotAction": "kms:*"}, id="everything-but-kms"),
 ]
 
@@ -354,9 +422,9 @@ UNRELATED = [
 def test_an_unrelated_statement_is_skipped_in_an_identity_policy_only(
     changes: dict[str, Any],
 ) -> None:
-    changes = {"Condition": {"Bool": {"kms:GrantIsForAWSResource": "true"}}, **changes}
+    changes = {"Condition": {"Bool": {"kms:GrantIsForNobody": "true"}}, **changes}
     assert parse_with(IDENTITY, **changes) == Policy(IDENTITY, (), ())
-    with pytest.raises(UnsupportedPolicy, match="kms:GrantIsForAWSResource"):
+    with pytest.raises(UnsupportedPolicy, match="kms:GrantIsForNobody"):
         parse_with(KEY, **changes)
 
 
