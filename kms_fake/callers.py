@@ -1,8 +1,8 @@
 """Who calls: the IAM user or assumed role behind an access key in moto, or the default caller.
 
-Signatures are not checked. An access key that moto's IAM and STS do not know is the default
-caller: the role of the parent instance, whose identity policies allow everything of KMS unless a
-test says otherwise.
+Signatures are not checked. An access key that moto's IAM and STS do not know, and that is not among
+the callers that a `KmsFake` was given, is the default caller: the role of the parent instance,
+whose identity policies allow everything of KMS unless a test says otherwise.
 """
 
 from __future__ import annotations
@@ -52,6 +52,15 @@ def default_principal(account: str, region: str = "us-east-1") -> Principal:
 def default_caller(account: str, region: str = "us-east-1") -> Caller:
     """The default caller with the identity policies of an administrator of KMS."""
     return Caller(default_principal(account, region), IdentityPermissions.all_of_kms())
+
+
+def account_of_access_key(access_key: str) -> str | None:
+    """The account whose user or role session moto made `access_key` for; None if moto did not."""
+    # Copies, since another thread may be at IAM or STS.
+    for account, partitions in list(iam_backends.items()):
+        if any(access_key in iam.access_keys for iam in list(partitions.values())):
+            return str(account)
+    return None
 
 
 def known_caller(access_key: str, account: str, region: str) -> Caller | None:

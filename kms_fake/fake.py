@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from moto.core import DEFAULT_ACCOUNT_ID
 
 from kms_fake.call import Call, PlaintextForm, Settings
-from kms_fake.callers import Caller, default_caller, known_caller
+from kms_fake.callers import Caller, account_of_access_key, default_caller, known_caller
 from kms_fake.chain import TrustedRoots
 from kms_fake.envelope import seal
 from kms_fake.errors import KmsRefusal
@@ -50,9 +50,11 @@ def system_clock() -> int:
 class KmsFake:
     """A KMS that trusts `roots` to attest enclaves.
 
-    `settings` may be replaced at any time; `default_caller`, if set, is who calls with an access
-    key that moto's IAM and STS do not know; `last_refusal` is what the table refused last, with the
-    rule that a caller is not told. `rules` is the table; only a test of the table gives another.
+    `settings` may be replaced at any time; `callers` are those known by their access key beside
+    moto's IAM and STS, and before them; `default_caller`, if set, is who calls with an access key
+    that is known to neither; `account` (12 digits) is whose such a request is. `last_refusal` is
+    what the table refused last, with the rule that a caller is not told. `rules` is the table; only
+    a test of the table gives another.
     Calls may come from several threads at once.
     """
 
@@ -62,19 +64,36 @@ class KmsFake:
         *,
         clock: Clock = system_clock,
         settings: Settings | None = None,
+        account: str = DEFAULT_ACCOUNT_ID,
         rules: Iterable[Rule] = RULES,
     ) -> None:
         self.roots = TrustedRoots(roots)
         self.settings = settings or Settings()
+        self.account = account
+        self.callers: Mapping[str, Caller] = {}
         self.default_caller: Caller | None = None
         self.last_refusal: KmsRefusal | None = None
         self._clock = clock
         self._judge = Judge(rules)
 
+    def account_of(self, access_key: str) -> str:
+        """The account that a request with `access_key` is for."""
+        listed = self.callers.get(access_key)
+        if listed is not None:
+            return listed.principal.account
+        return account_of_access_key(access_key) or self.account
+
     def caller(
-        self, access_key: str, account: str = DEFAULT_ACCOUNT_ID, region: str = DEFAULT_REGION
+        self, access_key: str, account: str | None = None, region: str = DEFAULT_REGION
     ) -> Caller:
-        """Who calls with `access_key`. Raises KmsRefusal for one that is inactive."""
+        """Who calls with `access_key`. Raises KmsRefusal for one that is inactive.
+
+        `account` is where moto looks for it, if that is not the fake's own.
+        """
+        listed = self.callers.get(access_key)
+        if listed is not None:
+            return listed
+        account = account or self.account
         known = known_caller(access_key, account, region)
         return known or self.default_caller or default_caller(account, region)
 
@@ -90,7 +109,7 @@ class KmsFake:
 
         `operation` is Decrypt or GenerateDataKey; ValueError for another. Raises KmsRefusal.
         """
-        who = caller or self.default_caller or default_caller(DEFAULT_ACCOUNT_ID, region)
+        who = caller or self.default_caller or default_caller(self.account, region)
         call = Call(
             operation=Operation(operation),
             given=members,

@@ -20,7 +20,6 @@ from typing import Any
 from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.wsgi import Server
 from moto.core.request import Request
-from moto.iam.models import get_account_id_from
 
 from kms_fake import other_refusals, wire
 from kms_fake.errors import KmsRefusal, our_text
@@ -28,6 +27,8 @@ from kms_fake.fake import KmsFake
 from kms_fake.moto_front import is_operation, response_class
 from kms_fake.other_refusals import OtherRefusal
 from kms_fake.shapes import Operation
+
+LOOPBACK = "127.0.0.1"
 
 MAX_BODY = 2 * 1024 * 1024
 """Bytes of one request: the largest document (262144 bytes) in base64 fits several times."""
@@ -91,8 +92,10 @@ class KmsApplication:
                 "The request has no Signature Version 4 Authorization header; any access key and "
                 "secret will do."
             )
+        account = self._account(environ, credential["key"])
         if credential["service"] != "kms":
-            return self._by_moto(environ, body, _moto_service(credential["service"]))
+            service = _moto_service(credential["service"])
+            return self._by_moto(environ, body, service, account)
         target = _TARGET.fullmatch(environ.get("HTTP_X_AMZ_TARGET", ""))
         if target is None:
             raise other_refusals.OPERATION.refuse("X-Amz-Target names no KMS operation.")
@@ -101,22 +104,30 @@ class KmsApplication:
             if not is_operation(target["operation"]):
                 message = f"KMS has no operation {target['operation']}, or moto does not answer it."
                 raise other_refusals.OPERATION.refuse(message)
-            return self._by_moto(environ, body, self._kms)
+            return self._by_moto(environ, body, self._kms, account)
         answer = self._fake.call(
             attested.value,
             wire.decode_members(attested, body),
-            caller=self._fake.caller(
-                credential["key"], _account(environ, credential["key"]), credential["region"]
-            ),
+            caller=self._fake.caller(credential["key"], account, credential["region"]),
             region=credential["region"],
         )
         return 200, {}, wire.encode_answer(answer)
 
-    def _by_moto(self, environ: dict[str, Any], body: bytes, responses: Any) -> _Answer:
+    def _account(self, environ: dict[str, Any], access_key: str) -> str:
+        """Whose request it is; moto's header may say so, but not for callers that are listed."""
+        asked: str | None = environ.get("HTTP_X_MOTO_ACCOUNT_ID")
+        if asked and access_key not in self._fake.callers:
+            return asked
+        return self._fake.account_of(access_key)
+
+    def _by_moto(
+        self, environ: dict[str, Any], body: bytes, responses: Any, account: str
+    ) -> _Answer:
         request = Request.from_primitives(
             environ["REQUEST_METHOD"],
             f"http://{environ.get('HTTP_HOST', 'localhost')}{environ.get('PATH_INFO', '/')}",
-            _headers(environ),
+            # moto would take access keys that it does not know for those of its own account.
+            {**_headers(environ), "X-Moto-Account-Id": account},
             body,
         )
         try:
@@ -178,11 +189,6 @@ def _moto_service(service: str) -> Any:
 
         return TokenResponse
     raise other_refusals.SERVICE.refuse(f"{service} is not served here; kms, iam, sts are.")
-
-
-def _account(environ: dict[str, Any], access_key: str) -> str:
-    account: str = environ.get("HTTP_X_MOTO_ACCOUNT_ID") or get_account_id_from(access_key)
-    return account
 
 
 class _Request(HTTPRequest):
@@ -249,9 +255,10 @@ class _Server(Server):
 
 
 class KmsServer:
-    """A `KmsFake` listening on 127.0.0.1. `endpoint` is its URL; port 0 chooses a free port.
+    """A `KmsFake` listening on `host`, an address or a name. `endpoint` is its URL.
 
-    Requests are answered on threads, several at once.
+    Port 0 chooses a free port. Beyond loopback nothing keeps strangers out. Requests are answered
+    on threads, several at once.
 
     Raises OSError where the port cannot be had.
     """
@@ -260,11 +267,12 @@ class KmsServer:
         self,
         fake: KmsFake,
         *,
+        host: str = LOOPBACK,
         port: int = 0,
         request_timeout_seconds: float = 10,
     ) -> None:
         self._server = _Server(
-            ("127.0.0.1", port),
+            (host, port),
             KmsApplication(fake),
             numthreads=_THREADS,
             request_queue_size=128,
@@ -275,8 +283,8 @@ class KmsServer:
         self._server.expiration_interval = _STOP_INTERVAL_SECONDS
         self._server.keep_alive_conn_limit = _KEEP_ALIVE_CONNECTIONS
         self._server.prepare()
-        host, bound_port = self._server.bind_addr[:2]
-        self.endpoint = f"http://{host}:{bound_port}"
+        bound, bound_port = self._server.bind_addr[:2]
+        self.endpoint = f"http://{f'[{bound}]' if ':' in bound else bound}:{bound_port}"
 
     def serve(self) -> None:
         """Answer requests until `stop`."""
@@ -289,10 +297,10 @@ class KmsServer:
 
 @contextmanager
 def serving(
-    fake: KmsFake, *, port: int = 0, request_timeout_seconds: float = 10
+    fake: KmsFake, *, host: str = LOOPBACK, port: int = 0, request_timeout_seconds: float = 10
 ) -> Iterator[KmsServer]:
     """A `KmsServer` answering on a thread of this process while the context is open."""
-    server = KmsServer(fake, port=port, request_timeout_seconds=request_timeout_seconds)
+    server = KmsServer(fake, host=host, port=port, request_timeout_seconds=request_timeout_seconds)
     thread = Thread(target=server.serve, name="kms", daemon=True)
     thread.start()
     try:

@@ -44,6 +44,12 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
 
     fake: ClassVar[KmsFake]
 
+    def get_current_account(self) -> str:
+        """moto's own, but that of the caller for one whom the fake was given."""
+        listed = self.fake.callers.get(self.get_access_key())
+        account: str = listed.principal.account if listed else super().get_current_account()
+        return account
+
     def call_action(self) -> Any:
         """Answer the request; a refusal becomes KMS's JSON error."""
         try:
@@ -113,6 +119,11 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
         check_key_policy(self._get_param("Policy"))
         answer: str = super().put_key_policy()
         return answer
+
+    def _validate_cmk_id(self, key_id: str) -> None:
+        """moto's own, which does not know KMS's form of multi-Region key ids: mrk-, 32 digits."""
+        if key_id not in self.kms_backend.keys:
+            super()._validate_cmk_id(key_id)
 
     def _get_param(self, param_name: str, if_none: Any = None) -> Any:
         value = super()._get_param(param_name, if_none)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from simulator.commands import CommandFailed, demo, serve
 
@@ -17,19 +16,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0, 1 for a failure, 2 for wrong usage, 130 when interrupted; a command may have more of its own.
     """
-    options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
-    except CommandFailed as error:
-        print(f"attested-kms {options.name}: {error}", file=sys.stderr)
-        return error.exit_code
+        options = _parser().parse_args(arguments)
+        return _run(options)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         return 1
 
 
+def _run(options: argparse.Namespace) -> int:
+    try:
+        return int(options.run(options))
+    except CommandFailed as error:
+        print(f"attested-kms {options.name}: {error}", file=sys.stderr)
+        return error.exit_code
+
+
 def _parser() -> argparse.ArgumentParser:
+    # It takes as long as all the rest, and an interrupt must find somebody who handles it.
+    from importlib.metadata import version
+
     parser = argparse.ArgumentParser(
         prog="attested-kms",
         description="Test Nitro Enclaves and attested KMS calls on this machine, without AWS.",

@@ -2,7 +2,8 @@
 
 The simulator's clients talk to fakes on 127.0.0.1 with credentials of their own, and moto reads the
 same configuration that boto3 does. A profile that does not exist, a file that does not parse or a
-proxy would lead them astray or stop them.
+proxy would lead them astray or stop them. The variables of moto itself, of which MOTO_ACCOUNT_ID
+would override every account, are put aside as well.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def without_aws(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_aws(name: str) -> bool:
-    return name.startswith("AWS_")
+    return name.startswith(("AWS_", "MOTO_"))
 
 
 @contextmanager

@@ -96,7 +96,7 @@ def decrypt(endpoint: str, document: bytes) -> dict[str, Any]:
 
 def test_serve_prints_one_line_and_serves_until_it_is_stopped() -> None:
     with served() as ready:
-        assert set(ready) == {"kms_endpoint", "root_certificate", "rules"}
+        assert set(ready) == {"kms_endpoint", "root_certificate", "rules", "account", "region"}
         assert ready["rules"] == "aws"
         (root,) = load_pem_x509_certificates(Path(ready["root_certificate"]).read_bytes())
         assert "NotAWS" in root.subject.rfc4514_string()

@@ -1,0 +1,118 @@
+"""The principals file of `attested-kms serve`: who calls with which access key.
+
+Its form is the schema `simulator/schemas/principals.schema.json`; the policies are checked as those
+that are set over the API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from moto.utilities.utils import get_partition
+
+from kms_fake.authorization import IdentityPermissions, Principal
+from kms_fake.caller_arns import NoCaller, principal_of_arn
+from kms_fake.callers import DEFAULT_INSTANCE_ID, Caller, identity_of_policies
+from simulator.key_file import Defaults
+from simulator.policy_texts import against_identity_policy, policy_in_place, policy_of_file
+from simulator.schema_check import schema_problems
+from simulator.user_files import BadFile, UserFile, Where, read_user_file
+
+
+def read_principals(path: Path, defaults: Defaults) -> dict[str, Caller]:
+    """Access keys and who calls with them. Raises BadFile with everything that is wrong."""
+    file = read_user_file(path)
+    found = list(schema_problems(file, "principals"))
+    reader = _Reader(file, defaults)
+    reader.problems += [problem for _, problem in found]
+    unfit = {where[:2] for where, _ in found}
+    if unfit.isdisjoint({(), ("principals",)}):
+        content: Any = file.value
+        for access_key, entry in content["principals"].items():
+            if ("principals", access_key) not in unfit:
+                reader.read(access_key, entry)
+    if reader.problems:
+        raise BadFile(*reader.problems)
+    return reader.callers
+
+
+def named_principal(
+    name: str, defaults: Defaults, *, session_name: str = DEFAULT_INSTANCE_ID
+) -> Principal:
+    """Who is meant by an ARN, or by its end (`user/NAME`) in the default account.
+
+    Raises NoCaller.
+    """
+    if not name.startswith("arn:"):
+        service = "sts" if name.startswith("assumed-role/") else "iam"
+        name = f"arn:{get_partition(defaults.region)}:{service}::{defaults.account}:{name}"
+    return principal_of_arn(name, session_name=session_name)
+
+
+def _is_role(name: str) -> bool:
+    return name.rsplit(":", maxsplit=1)[-1].startswith("role/")
+
+
+class _Reader:
+    """Reads one principal after the other."""
+
+    def __init__(self, file: UserFile, defaults: Defaults) -> None:
+        self.problems: list[str] = []
+        self.callers: dict[str, Caller] = {}
+        self._file = file
+        self._defaults = defaults
+        self._listed: dict[Principal, tuple[str, IdentityPermissions]] = {}
+
+    def read(self, access_key: str, entry: Mapping[str, Any]) -> None:
+        """Take in an entry that the schema has nothing against."""
+        where: Where = ("principals", access_key)
+        principal = self._principal(where, entry)
+        texts = self._policies(where, entry)
+        if principal is None or texts is None:
+            return
+        if texts and principal.arn == principal.account_arn:
+            self._complain(where, "the root user of an account has no identity policies")
+            return
+        identity = identity_of_policies(texts)
+        first, same = self._listed.setdefault(principal, (access_key, identity))
+        if identity != same:
+            self._complain(
+                where,
+                f"{principal.arn} has other policies under {first}; a principal has the same ones "
+                "under each of its access keys",
+            )
+        self.callers[access_key] = Caller(principal, identity)
+
+    def _complain(self, where: Where, text: str) -> None:
+        self.problems.append(self._file.problem(where, text))
+
+    def _principal(self, where: Where, entry: Mapping[str, Any]) -> Principal | None:
+        session_name = entry.get("session_name")
+        try:
+            principal = named_principal(
+                entry["arn"], self._defaults, session_name=session_name or DEFAULT_INSTANCE_ID
+            )
+        except NoCaller as error:
+            self._complain((*where, "arn"), str(error))
+            return None
+        if session_name and not _is_role(entry["arn"]):
+            self._complain(
+                (*where, "session_name"),
+                f"{principal.arn} has no session to be named; give session_name with the ARN of "
+                "a role",
+            )
+        return principal
+
+    def _policies(self, where: Where, entry: Mapping[str, Any]) -> list[str] | None:
+        texts = []
+        before = len(self.problems)
+        for member, read in (("policies", policy_in_place), ("policy_files", policy_of_file)):
+            for index, value in enumerate(entry.get(member, ())):
+                place = (*where, member, index)
+                try:
+                    texts.append(read(self._file, place, value, against_identity_policy))
+                except BadFile as error:
+                    self.problems += error.problems
+        return texts if len(self.problems) == before else None
