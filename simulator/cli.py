@@ -6,9 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from simulator.commands import CommandFailed, demo, serve
+from simulator.commands import CommandFailed, demo, serve, vectors
 
-_COMMANDS = {"demo": demo, "serve": serve}
+_COMMANDS = {"demo": demo, "serve": serve, "vectors": vectors}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
