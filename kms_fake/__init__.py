@@ -12,13 +12,16 @@ trusts the roots it is given, and never AWS's unless told to.
 """
 
 from kms_fake.call import PlaintextForm, RuleSet, Settings
+from kms_fake.cloudtrail import cloudtrail_event, cloudtrail_events
 from kms_fake.envelope import ContentForm
 from kms_fake.errors import KmsRefusal
 from kms_fake.fake import KmsFake
 from kms_fake.http_front import KmsServer, serving
 from kms_fake.moto_front import mock_attested_kms
+from kms_fake.record import CallRecord
 
 __all__ = [
+    "CallRecord",
     "ContentForm",
     "KmsFake",
     "KmsRefusal",
@@ -26,6 +29,8 @@ __all__ = [
     "PlaintextForm",
     "RuleSet",
     "Settings",
+    "cloudtrail_event",
+    "cloudtrail_events",
     "mock_attested_kms",
     "serving",
 ]

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+REQUEST_ID_HEADER = "x-amzn-requestid"
+RULE_HEADER = "x-attested-kms-rule"
+"""The header of a refusal's answer that names the rule. The body is AWS's and never does."""
+
 
 def our_text(found: str, rule: str) -> str:
     """A message for what was found where the real text is unknown, marked so at its end."""

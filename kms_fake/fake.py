@@ -23,6 +23,7 @@ from kms_fake.chain import TrustedRoots
 from kms_fake.envelope import seal
 from kms_fake.errors import KmsRefusal
 from kms_fake.keys import KmsKey, MotoKeys
+from kms_fake.record import CallLog, CallRecord, Origin, Refused
 from kms_fake.rules import RULES, Judge, Rule
 from kms_fake.shapes import Operation
 
@@ -39,6 +40,9 @@ Clock = Callable[[], int]
 
 DEFAULT_REGION = "us-east-1"
 
+NO_ORIGIN = Origin()
+"""Of a call that no front got: a call of the object itself."""
+
 _KEY_LENGTHS = {"AES_128": 16, "AES_256": 32}
 
 
@@ -53,8 +57,8 @@ class KmsFake:
     `settings` may be replaced at any time; `callers` are those known by their access key beside
     moto's IAM and STS, and before them; `default_caller`, if set, is who calls with an access key
     that is known to neither; `account` (12 digits) is whose such a request is. `last_refusal` is
-    what the table refused last, with the rule that a caller is not told. `rules` is the table; only
-    a test of the table gives another.
+    what the table refused last, with the rule that a caller is not told; `calls` are the last
+    calls, whoever answered them. `rules` is the table; only a test of the table gives another.
     Calls may come from several threads at once.
     """
 
@@ -73,6 +77,7 @@ class KmsFake:
         self.callers: Mapping[str, Caller] = {}
         self.default_caller: Caller | None = None
         self.last_refusal: KmsRefusal | None = None
+        self.calls = CallLog()
         self._clock = clock
         self._judge = Judge(rules)
 
@@ -104,17 +109,24 @@ class KmsFake:
         *,
         caller: Caller | None = None,
         region: str = DEFAULT_REGION,
+        origin: Origin = NO_ORIGIN,
     ) -> dict[str, Any]:
         """Answer one request; `members` and the answer are those of boto3: blobs are bytes.
 
         `operation` is Decrypt or GenerateDataKey; ValueError for another. Raises KmsRefusal.
         """
         who = caller or self.default_caller or default_caller(self.account, region)
+        account = who.principal.account
+        try:
+            store = MotoKeys(account, region)
+        except KmsRefusal as error:
+            self.note(operation, members, account=account, region=region, origin=origin, by=error)
+            raise
         call = Call(
             operation=Operation(operation),
             given=members,
             caller=who,
-            store=MotoKeys(who.principal.account, region),
+            store=store,
             roots=self.roots,
             now_ms=self._clock(),
             settings=self.settings,
@@ -122,8 +134,75 @@ class KmsFake:
         refusal = self._judge.refusal(call)
         if refusal is not None:
             self.last_refusal = refusal
+            self._keep(call, origin, refusal)
             raise refusal
-        return _answer(call)
+        answer = _answer(call)
+        self._keep(call, origin)
+        return answer
+
+    def answer(
+        self, operation: str, members: object, *, account: str, region: str, origin: Origin
+    ) -> dict[str, Any]:
+        """Answer a request as a front got it: who calls follows from its access key."""
+        try:
+            caller = self.caller(origin.access_key or "", account, region)
+        except KmsRefusal as refusal:
+            self.note(operation, members, account=account, region=region, origin=origin, by=refusal)
+            raise
+        return self.call(operation, members, caller=caller, region=region, origin=origin)
+
+    def note(
+        self,
+        operation: str,
+        members: object,
+        *,
+        account: str,
+        region: str,
+        origin: Origin,
+        by: KmsRefusal | Refused | None,
+    ) -> None:
+        """Keep a call that was answered elsewhere, or refused before `call`: None or `by` whom."""
+        try:
+            principal = self.caller(origin.access_key or "", account, region).principal
+        except KmsRefusal:
+            principal = None
+        self.calls.add(
+            CallRecord(
+                number=self.calls.number(),
+                operation=operation,
+                time_ms=self._clock(),
+                region=region,
+                account=account,
+                caller=principal,
+                origin=origin,
+                members=origin.kept(members if isinstance(members, Mapping) else {}),
+                key_arn=None,
+                refused=_refused(by) if isinstance(by, KmsRefusal) else by,
+            )
+        )
+
+    def _keep(self, call: Call, origin: Origin, refusal: KmsRefusal | None = None) -> None:
+        # Not the call itself: it holds what was parsed and decrypted, many times the request.
+        key = call.key
+        self.calls.add(
+            CallRecord(
+                number=self.calls.number(),
+                operation=call.operation.value,
+                time_ms=call.now_ms,
+                region=call.store.region,
+                account=call.store.account,
+                caller=call.caller.principal,
+                origin=origin,
+                members=origin.kept(call.members),
+                key_arn=None if key is None else key.arn,
+                refused=None if refusal is None else _refused(refusal),
+            )
+        )
+
+
+def _refused(refusal: KmsRefusal) -> Refused:
+    # Not the exception: its traceback holds the frames that it went through.
+    return Refused(refusal.rule, refusal.exception, refusal.message, refusal.http_status)
 
 
 def _answer(call: Call) -> dict[str, Any]:

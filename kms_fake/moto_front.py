@@ -10,8 +10,10 @@ refused where it is not simulated.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, ClassVar
 
 from moto import mock_aws
@@ -29,9 +31,10 @@ from kms_fake.beside import (
     encrypt_rsa,
     refuse_recipient,
 )
-from kms_fake.errors import KmsRefusal
+from kms_fake.errors import REQUEST_ID_HEADER, RULE_HEADER, KmsRefusal
 from kms_fake.fake import KmsFake
 from kms_fake.keys import MotoKeys, NoSuchKey, moto_context
+from kms_fake.record import BY_MOTO, Origin, Refused
 from kms_fake.shapes import Operation
 
 _CONTEXTS = frozenset(
@@ -43,6 +46,17 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
     """moto's handler of one KMS request, with the attested operations answered by `fake`."""
 
     fake: ClassVar[KmsFake]
+    _kept = False
+    """Whether the fake has recorded this call itself."""
+
+    @cached_property
+    def _origin(self) -> Origin:
+        return Origin(
+            access_key=self.get_access_key(),
+            request_id=str(uuid.uuid4()),
+            user_agent=self.headers.get("User-Agent"),
+            body_length=len(self._raw_body()),
+        )
 
     def get_current_account(self) -> str:
         """moto's own, but that of the caller for one whom the fake was given."""
@@ -51,15 +65,30 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
         return account
 
     def call_action(self) -> Any:
-        """Answer the request; a refusal becomes KMS's JSON error."""
+        """Answer the request; a refusal becomes KMS's JSON error, and its rule a header."""
+        members = wire.decode_json(self._raw_body())
+        by: KmsRefusal | Refused | None
         try:
-            members = as_object(wire.decode_json(self._raw_body()))
-            refuse_recipient(self._get_action(), members)
-            return super().call_action()
+            refuse_recipient(self._get_action(), as_object(members))
+            status, headers, body = super().call_action()
+            by = _refusal_by_moto(int(status), body)
         except KmsRefusal as refusal:
-            body = wire.encode_refusal(refusal).decode()
-            headers = {**self.response_headers, "status": str(refusal.http_status)}
-            return refusal.http_status, headers, body
+            by = refusal
+            status, body = refusal.http_status, wire.encode_refusal(refusal).decode()
+            headers = {**self.response_headers, "status": str(status)}
+        if by is not None:
+            headers[RULE_HEADER] = by.rule
+        headers[REQUEST_ID_HEADER] = self._origin.request_id
+        if not self._kept:
+            self.fake.note(
+                self._get_action(),
+                members,
+                account=self.current_account,
+                region=self.region,
+                origin=self._origin,
+                by=by,
+            )
+        return status, headers, body
 
     def decrypt(self) -> str:
         """Decrypt, by the rules of this package."""
@@ -132,16 +161,28 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
         return moto_context(value) if param_name in _CONTEXTS and value else value
 
     def _attested(self, operation: Operation) -> str:
-        answer = self.fake.call(
+        self._kept = True
+        answer = self.fake.answer(
             operation.value,
             wire.decode_members(operation, self._raw_body()),
-            caller=self.fake.caller(self.get_access_key(), self.current_account, self.region),
+            account=self.current_account,
             region=self.region,
+            origin=self._origin,
         )
         return wire.encode_answer(answer).decode()
 
     def _raw_body(self) -> bytes:
         return self.body if isinstance(self.body, bytes) else str(self.body).encode()
+
+
+def _refusal_by_moto(status: int, body: object) -> Refused | None:
+    """moto's own refusal of an operation that this package leaves to it; None for an answer."""
+    if status < 400:
+        return None
+    error = wire.decode_json(str(body).encode())
+    members = error if isinstance(error, dict) else {}
+    message = members.get("message", members.get("Message", ""))
+    return Refused(BY_MOTO, str(members.get("__type", status)), str(message), status)
 
 
 _OPERATIONS = frozenset(

@@ -15,7 +15,13 @@ from nsm_fake.document import OuterMap
 from nsm_fake.errors import ErrorCode, Evidence, NsmError
 from nsm_fake.identity import EnclaveIdentity
 from nsm_fake.module import NitroSecurityModule
-from nsm_fake.pcrs import Pcr, pcr_of_instance_id, pcr_of_role_arn, pcrs_of_label
+from nsm_fake.pcrs import (
+    Pcr,
+    pcr_of_instance_id,
+    pcr_of_role_arn,
+    pcr_of_signing_certificate,
+    pcrs_of_label,
+)
 from nsm_fake.pki import ClockOutsideValidityError, NsmPki
 from nsm_fake.transport import NsmSocketServer
 
@@ -33,6 +39,7 @@ __all__ = [
     "Pcr",
     "pcr_of_instance_id",
     "pcr_of_role_arn",
+    "pcr_of_signing_certificate",
     "pcrs_of_label",
     "system_clock",
 ]

@@ -75,6 +75,7 @@ class EnclaveIdentity:
         pcr0: bytes | None = None,
         pcr1: bytes | None = None,
         pcr2: bytes | None = None,
+        pcr8: bytes = ZERO_PCR,
         role_arn: str | None = None,
         instance_id: str | None = None,
         region: str = "us-east-1",
@@ -84,8 +85,9 @@ class EnclaveIdentity:
         """The identity of an enclave that is created now.
 
         PCR0, PCR1 and PCR2 are 48 bytes each; one that is not given derives from `label`
-        (`pcrs_of_label`). An instance id that is not given, and the random end of the module id,
-        derive from `seed`, or are fresh without one.
+        (`pcrs_of_label`). PCR8, 48 bytes too, is zero for an unsigned image and
+        `pcr_of_signing_certificate` for a signed one. An instance id that is not given, and the
+        random end of the module id, derive from `seed`, or are fresh without one.
 
         Raises ValueError for values that no enclave could have.
         """
@@ -109,8 +111,17 @@ class EnclaveIdentity:
             pcr0=by_label[0] if pcr0 is None else pcr0,
             pcr1=by_label[1] if pcr1 is None else pcr1,
             pcr2=by_label[2] if pcr2 is None else pcr2,
+            pcr8=pcr8,
             debug_mode=debug_mode,
         )
+
+    @property
+    def enclave_id(self) -> str:
+        """The EnclaveID that nitro-cli prints: the module id without the zeros after `-enc`.
+
+        Documented: aws-nitro-enclaves-cli, src/enclave_proc/utils.rs.
+        """
+        return f"{self.instance_id}-enc{self.enclave_number:x}"
 
     @property
     def enclave_number(self) -> int:

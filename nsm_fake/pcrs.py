@@ -3,13 +3,17 @@
 Pure state: no wire format, no clock, no lock of its own (the module serialises its requests, as
 the driver does). The semantics are those that AWS's `nsm-check.rs` asserts inside real enclaves;
 extend is QEMU's `extend_pcr`, confirmed by PCR4 of 101 real documents. The formulas of PCR3 and
-PCR4 are those of AWS's "Where to get an enclave's measurements".
+PCR4 are those of AWS's "Where to get an enclave's measurements", that of PCR8 is
+that of aws-nitro-enclaves-image-format.
 """
 
 import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from nsm_fake.errors import ErrorCode, NsmError
 
@@ -114,6 +118,23 @@ def pcr_of_instance_id(instance_id: str) -> bytes:
     """
     check_instance_id(instance_id)
     return extended(ZERO_PCR, instance_id.encode("ascii"))
+
+
+def pcr_of_signing_certificate(pem: bytes) -> bytes:
+    """PCR8 of an image signed with the key of this certificate, PEM: 48 bytes.
+
+    SHA-384(48 zero bytes || SHA-384(DER)). Documented: aws-nitro-enclaves-cli,
+    docs/image_signing.md, and the source of aws-nitro-enclaves-image-format. Of several
+    certificates the first counts (inferred). Raises ValueError if there is none.
+    """
+    try:
+        der = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+    except ValueError as error:
+        raise ValueError(
+            f"The signing certificate does not read ({error}); give the PEM text that nitro-cli's "
+            "--signing-certificate takes, beginning with -----BEGIN CERTIFICATE-----."
+        ) from error
+    return extended(ZERO_PCR, hashlib.sha384(der).digest())
 
 
 def pcrs_of_label(label: str) -> tuple[bytes, bytes, bytes]:

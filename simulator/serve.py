@@ -6,7 +6,6 @@ answers is the whole one.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import signal
 import time
@@ -25,12 +24,14 @@ from kms_fake.authorization import IdentityPermissions, Principal
 from kms_fake.caller_arns import NoCaller
 from kms_fake.callers import Caller, default_principal
 from kms_fake.given_keys import GivenKey, add_key, is_region
-from kms_fake.http_front import LOOPBACK
+from kms_fake.http_server import LOOPBACK, HttpServer, is_loopback
 from kms_fake.roots import BadRoot, aws_root, root_from_der, roots_from_file
 from nsm_fake import NsmPki
 from simulator import folder
+from simulator.clock import SimulatedClock
 from simulator.environment import away_from_aws
 from simulator.key_file import Defaults, Progress, read_keys
+from simulator.management import Managed, UnsafeListener, managing
 from simulator.principal_file import named_principal, read_principals
 from simulator.user_files import BadFile
 
@@ -65,6 +66,9 @@ class Options:
     keys: Path | None = None
     principals: Path | None = None
     folder: Path | None = None
+    management_port: int | None = None
+    """None for no management listener."""
+    management_token: str | None = None
 
 
 def serve(options: Options, *, show: Callable[[str], None], tell: Callable[[str], None]) -> None:
@@ -72,14 +76,16 @@ def serve(options: Options, *, show: Callable[[str], None], tell: Callable[[str]
 
     `{"kms_endpoint": URL, "root_certificate": FILE, "rules": NAME, "account": ..., "region": ...}`;
     FILE is PEM with every trusted root; it is removed at the end unless it is in a folder of the
-    user's. `tell` gets warnings and progress. Raises CannotServe.
+    user's. With a management listener the line has `"management_endpoint": URL` too. `tell` gets
+    warnings and progress. Raises CannotServe.
     """
     with away_from_aws(), ExitStack() as stack:
         home = _home(options, stack)
         seed = _seed(options, home)
         pki = NsmPki(seed)
         trusted = [root for name in options.roots or [SIMULATED] for root in _roots(name, pki)]
-        fake = _configured(options, seed, trusted, tell)
+        clock = SimulatedClock()
+        fake = _configured(options, seed, trusted, clock, tell)
         with _signals_held() as signals, ExitStack() as running:
             root_file = _root_file(home, trusted, running)
             server = running.enter_context(_listening(fake, options))
@@ -92,6 +98,10 @@ def serve(options: Options, *, show: Callable[[str], None], tell: Callable[[str]
                 "account": fake.account,
                 "region": options.region,
             }
+            if options.management_port is not None:
+                managed = Managed(fake, clock, pki, region=options.region)
+                manager = running.enter_context(_managing(managed, options))
+                ready["management_endpoint"] = manager.endpoint
             show(json.dumps(ready))
             signal.sigwait(signals)
 
@@ -139,6 +149,7 @@ def _configured(
     options: Options,
     seed: bytes | None,
     trusted: list[Certificate],
+    clock: SimulatedClock,
     tell: Callable[[str], None],
 ) -> KmsFake:
     """The KMS with everything that the user's files say."""
@@ -167,9 +178,8 @@ def _configured(
         raise CannotServe(f"Nothing was started, because of what is wrong:{lines}", exit_code=2)
     for key in keys:
         add_key(key)
-    fake = KmsFake(
-        trusted, settings=Settings(rule_set=RuleSet(options.rules)), account=caller.account
-    )
+    settings = Settings(rule_set=RuleSet(options.rules))
+    fake = KmsFake(trusted, clock=clock, settings=settings, account=caller.account)
     fake.callers = callers
     fake.default_caller = _default_caller(options, caller, callers)
     return fake
@@ -249,12 +259,23 @@ def _listening(fake: KmsFake, options: Options) -> Iterator[KmsServer]:
         yield server
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens on `host`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+@contextmanager
+def _managing(managed: Managed, options: Options) -> Iterator[HttpServer]:
+    host, port = options.host, options.management_port or 0
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(
+                managing(managed, host=host, port=port, token=options.management_token)
+            )
+        except UnsafeListener as error:
+            raise CannotServe(str(error), exit_code=2) from error
+        except OSError as error:
+            raise CannotServe(
+                f"Port {port} of {host} cannot be used for management "
+                f"({error.strerror or error}); give another --management-port, or 0 for any free "
+                "one."
+            ) from error
+        yield server
 
 
 def _exposed(endpoint: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -13,17 +14,21 @@ HELP = "run the KMS fake as a server for any SDK"
 # The values of kms_fake's RuleSet, without importing it.
 RULE_SETS = ("aws", "field-notes")
 
+TOKEN_VARIABLE = "ATTESTED_KMS_MANAGEMENT_TOKEN"  # noqa: S105  # A variable's name.
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Where it listens, whom it trusts, what it holds, who calls."""
     parser.description = (
         "Run the KMS fake until it is interrupted. When it is ready it prints one JSON line with "
         "kms_endpoint, root_certificate, rules, account and region; point an SDK at it with "
-        "AWS_ENDPOINT_URL_KMS. Any credentials will do."
+        "AWS_ENDPOINT_URL_KMS. Any credentials will do. With --management-port the line has "
+        "management_endpoint too."
     )
     _configure_listening(parser)
     _configure_trust(parser)
     _configure_world(parser)
+    _configure_management(parser)
 
 
 def _configure_listening(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +105,22 @@ def _configure_world(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _configure_management(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--management-port",
+        type=port,
+        metavar="PORT",
+        help="also listen on this port of the same address for management: enclaves, clocks, the "
+        "record of calls; 0 chooses a free one (default: no such listener)",
+    )
+    parser.add_argument(
+        "--management-token",
+        metavar="TOKEN",
+        help="what requests for management must carry (Authorization: Bearer TOKEN); needed beyond "
+        f"loopback. The environment's {TOKEN_VARIABLE} does the same, unseen by others",
+    )
+
+
 def port(text: str) -> int:
     """A TCP port. Raises argparse.ArgumentTypeError."""
     if not (text.isascii() and text.isdigit() and int(text) <= 65535):
@@ -137,6 +158,8 @@ def run(options: argparse.Namespace) -> int:
         keys=options.keys,
         principals=options.principals,
         folder=options.folder,
+        management_port=options.management_port,
+        management_token=options.management_token or os.environ.get(TOKEN_VARIABLE) or None,
     )
     try:
         serve(asked, show=show, tell=_tell)

@@ -32,6 +32,15 @@ def test_the_module_id_is_padded(clock: Mock) -> None:
     assert "-enc000000000005" in EnclaveIdentity.create(clock=clock).module_id
 
 
+def test_the_enclave_id_is_the_module_id_unpadded(clock: Mock) -> None:
+    """Both forms of one enclave: aws-nitro-enclaves-cli prints the number with {:x}."""
+    identity = dataclasses.replace(
+        EnclaveIdentity.create(clock=clock, instance_id="i-0123456789abcdef0"),
+        module_id="i-0123456789abcdef0-enc017ad2edcbfdad4b",
+    )
+    assert identity.enclave_id == "i-0123456789abcdef0-enc17ad2edcbfdad4b"
+
+
 def test_what_is_not_given_has_a_default(clock: Mock) -> None:
     identity = EnclaveIdentity.create(clock=clock)
     assert identity.instance_id.startswith("i-0")
@@ -44,6 +53,11 @@ def test_given_measurements_replace_those_of_the_label(clock: Mock) -> None:
     identity = EnclaveIdentity.create(clock=clock, label="app", pcr1=b"\x01" * 48)
     pcr0, _, pcr2 = pcrs_of_label("app")
     assert (identity.pcr0, identity.pcr1, identity.pcr2) == (pcr0, b"\x01" * 48, pcr2)
+
+
+def test_pcr8_of_a_signed_image(clock: Mock) -> None:
+    pcr8 = hashlib.sha384(b"certificate").digest()
+    assert EnclaveIdentity.create(clock=clock, pcr8=pcr8).boot_pcrs()[8] == pcr8
 
 
 def test_a_seed_repeats_what_is_random(clock: Mock) -> None:
@@ -87,6 +101,7 @@ def test_debug_mode_zeroes_0_1_2_and_8_and_nothing_else(clock: Mock) -> None:
     [
         ({"pcr0": bytes(32)}, "PCR0 has 32 bytes.*give 48 bytes"),
         ({"pcr1": b""}, "PCR1 has 0 bytes"),
+        ({"pcr8": bytes(20)}, "PCR8 has 20 bytes"),
         ({"pcr2": bytes(96)}, "PCR2 has 96 bytes.*bytes.fromhex"),
         ({"instance_id": "i-123"}, "'i-123' is not an EC2 instance id"),
         ({"role_arn": "arn:aws:sts::123456789012:assumed-role/Web/x"}, "an assumed-role ARN"),

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from nsm_fake import (
     ErrorCode,
     NsmError,
+    NsmPki,
     Pcr,
     pcr_of_instance_id,
     pcr_of_role_arn,
+    pcr_of_signing_certificate,
     pcrs_of_label,
 )
 from nsm_fake.pcrs import PcrBank
@@ -44,6 +46,24 @@ def test_pcr4_of_a_real_document() -> None:
         "6bc886f2b244a21f5bffcf8908651cc08bd44fdf89055a0cc0666d276e6655b8"
         "5fdd5931ed52ba6031fd6c378638e38d"
     )
+
+
+def test_pcr8_is_the_fingerprint_of_the_certificate(pki: NsmPki) -> None:
+    """As nitro-cli measures it: the digest of the DER, extended into a zero register."""
+    der = pki.root_certificate_der
+    fingerprint = hashlib.sha384(der).digest()
+    expected = hashlib.sha384(bytes(48) + fingerprint).digest()
+    assert pcr_of_signing_certificate(pki.root_certificate_pem) == expected
+    # Text before the certificate, as openssl writes it, changes nothing.
+    assert pcr_of_signing_certificate(b"subject: x\n" + pki.root_certificate_pem) == expected
+
+
+@pytest.mark.parametrize(
+    "pem", [b"", b"text", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+)
+def test_only_a_certificate_has_a_pcr8(pem: bytes) -> None:
+    with pytest.raises(ValueError, match=r"does not read.*BEGIN CERTIFICATE"):
+        pcr_of_signing_certificate(pem)
 
 
 def test_pcrs_of_a_label_are_measurements_of_three_texts() -> None:
