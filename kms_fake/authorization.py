@@ -1,21 +1,23 @@
-"""Whether a caller may use a key: one key policy and the caller's identity policies, evaluated.
+"""Whether a caller may use a key: the key policy, the grants, and the policies of the caller.
 
-Pure functions over parsed policies; nothing here knows keys, credentials or HTTP. It leaves out
-what AWS evaluates beside these two: grants, permissions boundaries, session policies and the
-policies of organizations. Sources, all documented: "Policy evaluation logic" and "Cross-account
-policy evaluation logic" (IAM User Guide), "Key policies in AWS KMS" and "Default key policy" (KMS
-Developer Guide). The rules:
+Pure functions over parsed policies; nothing here knows keys, credentials or HTTP. It leaves out the
+policies of organizations and of VPC endpoints. Sources, all documented: "Policy evaluation logic"
+and "Cross-account policy evaluation logic" (IAM User Guide), "Key policies in AWS KMS", "Default
+key policy" and "Grants in AWS KMS" (KMS Developer Guide). The rules:
 
-- an explicit Deny that applies, in either policy, decides ("Policy evaluation logic");
+- an explicit Deny that applies, in any policy, decides ("Policy evaluation logic");
 - in the account of the key, an Allow of the key policy that names the caller suffices, whatever its
-  identity policies leave out ("Policy evaluation logic", resource-based policies);
+  identity policies leave out ("Policy evaluation logic", resource-based policies); so does a grant;
 - an Allow of the key policy for an account only lets that account's IAM policies decide: an
   identity policy must allow as well ("Default key policy": the statement "doesn't give any IAM
   users or roles permission");
 - nothing else lets identity policies allow ("Key policies in AWS KMS": "without permission from the
   key policy, IAM policies that allow permissions have no effect");
-- a caller of another account needs both ("Cross-account policy evaluation logic"). The fake does
-  not look up keys of other accounts yet, so nobody asks for that.
+- a permissions boundary and a session policy must allow too, unless an Allow of the key policy
+  names the user or the session itself, or everybody under a condition on aws:PrincipalArn ("Policy
+  evaluation logic"; "Principal", on aws:PrincipalArn);
+- a caller of another account needs the key policy's side and its own ("Cross-account policy
+  evaluation logic"). The fake does not look up keys of other accounts yet, so nobody asks for that.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ from kms_fake.policy import Policy, PolicyKind, parse_policy
 from kms_fake.principals import Match, Principal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    from kms_fake.grants import Grant
 
 __all__ = [
     "Access",
@@ -54,9 +58,15 @@ class IdentityPermissions:
     """
 
     policies: tuple[Policy, ...]
+    boundary: Policy | None = None
+    """The permissions boundary of the user or the role."""
+    session: tuple[Policy, ...] = ()
+    """The session policies that were given when the role was assumed: one of them must allow."""
 
     def __post_init__(self) -> None:
-        if any(policy.kind is not PolicyKind.IDENTITY for policy in self.policies):
+        boundary = () if self.boundary is None else (self.boundary,)
+        policies = (*self.policies, *boundary, *self.session)
+        if any(policy.kind is not PolicyKind.IDENTITY for policy in policies):
             raise ValueError("identity permissions are made of identity policies")
 
     @staticmethod
@@ -105,6 +115,16 @@ class Denial(enum.Enum):
         Evidence.INFERRED,
         "IAM User Guide, Troubleshoot access denied error messages (general; not shown for KMS)",
     )
+    BOUNDARY_EXPLICIT = (
+        "with an explicit deny in a permissions boundary",
+        Evidence.INFERRED,
+        "IAM User Guide, Troubleshoot access denied error messages (general; not shown for KMS)",
+    )
+    SESSION_EXPLICIT = (
+        "with an explicit deny in a sessions policy",
+        Evidence.INFERRED,
+        "IAM User Guide, Troubleshoot access denied error messages (general; not shown for KMS)",
+    )
     NO_RESOURCE_ALLOW = (
         "because no resource-based policy allows the {action} action",
         Evidence.REPORTED,
@@ -114,6 +134,16 @@ class Denial(enum.Enum):
         "because no identity-based policy allows the {action} action",
         Evidence.REPORTED,
         "cattle-ops/terraform-aws-gitlab-runner pull request 1253 (kms:Decrypt, KMS status 400)",
+    )
+    NO_BOUNDARY_ALLOW = (
+        "because no permissions boundary allows the {action} action",
+        Evidence.REPORTED,
+        "kirodotdev/KiroCrew issue 10229 (kms:Decrypt, by way of Session Manager)",
+    )
+    NO_SESSION_ALLOW = (
+        "because no session policy allows the {action} action",
+        Evidence.INFERRED,
+        "IAM User Guide, Troubleshoot access denied error messages (general; not shown for KMS)",
     )
 
     def __init__(self, reason: str, evidence: Evidence, source: str) -> None:
@@ -131,7 +161,12 @@ class Access:
     denials: frozenset[Denial]
 
 
-def assess(request: AccessRequest, key_policy: Policy, identity: IdentityPermissions) -> Access:
+def assess(
+    request: AccessRequest,
+    key_policy: Policy,
+    identity: IdentityPermissions,
+    grants: Sequence[Grant] = (),
+) -> Access:
     """All denials of `request`, not only the one that AWS would name.
 
     Which of them the message tells is the order of the rows in `kms_fake.rules`: explicit before
@@ -144,18 +179,24 @@ def assess(request: AccessRequest, key_policy: Policy, identity: IdentityPermiss
     if key_policy.kind is not PolicyKind.KEY:
         raise ValueError("the policy of a key was not read as a key policy")
     context = _context(request)
-    denials = set()
-    if _identity_denies(request, context, identity):
-        denials.add(Denial.IDENTITY_EXPLICIT)
-    if _key_policy_denies(request, context, key_policy):
-        denials.add(Denial.RESOURCE_EXPLICIT)
-    let_in = _key_policy_allows(request, context, key_policy)
+    denials = _explicit(request, context, key_policy, identity)
+    let_in = _let_in(request, context, key_policy, grants)
+    at_home = request.principal.account == request.key_account
     if let_in is Match.NONE:
         denials |= {Denial.NO_RESOURCE_ALLOW, Denial.NO_IDENTITY_ALLOW}
-    named_at_home = let_in is Match.NAMED and request.principal.account == request.key_account
-    if not named_at_home and not _identity_allows(request, context, identity):
+    elif not (at_home and let_in in _NAMED) and not _any_allows(
+        identity.policies, request, context
+    ):
         denials.add(Denial.NO_IDENTITY_ALLOW)
+    if not (at_home and let_in is Match.DIRECT):
+        if identity.boundary and not _any_allows((identity.boundary,), request, context):
+            denials.add(Denial.NO_BOUNDARY_ALLOW)
+        if identity.session and not _any_allows(identity.session, request, context):
+            denials.add(Denial.NO_SESSION_ALLOW)
     return Access(frozenset(denials))
+
+
+_NAMED = (Match.DIRECT, Match.NAMED)
 
 
 def denial_text(denial: Denial, principal: Principal, action: str, key_arn: str) -> str:
@@ -201,45 +242,61 @@ def _add_all_spellings(context: Context, given: Mapping[str, str | tuple[str, ..
         context[key] = (*context.get(key, ()), *values)
 
 
-def _identity_denies(
-    request: AccessRequest, context: Context, identity: IdentityPermissions
-) -> bool:
-    return any(
-        statement.applies(request.action, request.key_arn, context)
-        for policy in identity.policies
-        for statement in policy.denies
-    )
+def _explicit(
+    request: AccessRequest, context: Context, key_policy: Policy, identity: IdentityPermissions
+) -> set[Denial]:
+    """The explicit denials, each once."""
+    denials = set()
+    if _any_denies(identity.policies, request, context):
+        denials.add(Denial.IDENTITY_EXPLICIT)
+    if identity.boundary and _any_denies((identity.boundary,), request, context):
+        denials.add(Denial.BOUNDARY_EXPLICIT)
+    if identity.session and _any_denies(identity.session, request, context):
+        denials.add(Denial.SESSION_EXPLICIT)
+    for statement in key_policy.denies:
+        if statement.principals.match(request.principal) is not Match.NONE and statement.applies(
+            request.action, request.key_arn, context
+        ):
+            denials.add(Denial.RESOURCE_EXPLICIT)
+            break
+    return denials
 
 
-def _key_policy_denies(request: AccessRequest, context: Context, key_policy: Policy) -> bool:
-    return any(
-        statement.principals.match(request.principal) is not Match.NONE
-        and statement.applies(request.action, request.key_arn, context)
-        for statement in key_policy.denies
-    )
-
-
-def _key_policy_allows(request: AccessRequest, context: Context, key_policy: Policy) -> Match:
-    """How the key policy lets the caller in: itself, by way of its account, or not at all."""
+def _let_in(
+    request: AccessRequest, context: Context, key_policy: Policy, grants: Sequence[Grant]
+) -> Match:
+    """How the key policy or a grant lets the caller in: the widest way of all that apply."""
     best = Match.NONE
     for statement in key_policy.allows:
         match = statement.principals.match(request.principal)
         if match is Match.NONE or not statement.applies(request.action, request.key_arn, context):
             continue
-        if match is Match.NAMED:
-            return match
-        best = match
+        if match is Match.DIRECT or statement.names_by_condition:
+            return Match.DIRECT
+        if best is not Match.NAMED:
+            best = match
+    operation = request.action.removeprefix("kms:")
+    for grant in grants:
+        if best is not Match.NAMED:
+            found = grant.match(request.principal, operation, context)
+            best = best if found is Match.NONE else found
     return best
 
 
-def _identity_allows(
-    request: AccessRequest, context: Context, identity: IdentityPermissions
-) -> bool:
+def _any_denies(policies: tuple[Policy, ...], request: AccessRequest, context: Context) -> bool:
+    for policy in policies:
+        for statement in policy.denies:
+            if statement.applies(request.action, request.key_arn, context):
+                return True
+    return False
+
+
+def _any_allows(policies: tuple[Policy, ...], request: AccessRequest, context: Context) -> bool:
     """Whether IAM allows. The root user needs no policy for that ("Policy evaluation logic")."""
     if request.principal.arn == request.principal.account_arn:
         return True
-    return any(
-        statement.applies(request.action, request.key_arn, context)
-        for policy in identity.policies
-        for statement in policy.allows
-    )
+    for policy in policies:
+        for statement in policy.allows:
+            if statement.applies(request.action, request.key_arn, context):
+                return True
+    return False

@@ -6,6 +6,7 @@ nothing is simulated.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,16 +17,33 @@ from kms_fake.policy import MalformedPolicy, PolicyKind, UnsupportedPolicy, pars
 _WITH_RECIPIENT = frozenset({"GenerateDataKeyPair", "GenerateRandom", "DeriveSharedSecret"})
 
 
+# "Create a key policy", AWS KMS Developer Guide; the pattern of PolicyType in the service model.
+_MOST_POLICY_BYTES = 32768
+_NO_POLICY_CHARACTER = re.compile(r"[^\t\n\r\x20-\xff]")
+
+
 def check_key_policy(text: object) -> None:
     """Refuse a key policy that this KMS could not enforce, when it is set.
 
-    Raises KmsRefusal: MalformedPolicyDocumentException for what is no policy,
-    UnsupportedOperationException for what real KMS takes and this evaluator does not.
+    Raises KmsRefusal: ValidationException for other characters than AWS takes,
+    LimitExceededException for one that is too large, MalformedPolicyDocumentException for what is
+    no policy, UnsupportedOperationException for what real KMS takes and this evaluator does not.
     """
     if text is None:
         return
     if not isinstance(text, str):
         raise other_refusals.POLICY_TYPE.refuse("Policy is not a string.")
+    stray = _NO_POLICY_CHARACTER.search(text)
+    if stray is not None:
+        raise other_refusals.POLICY_CHARACTERS.refuse(
+            f"The policy holds the character {stray[0]!r}; AWS takes tab, line feed, carriage "
+            "return and U+0020 to U+00FF."
+        )
+    size = len(text.encode())
+    if size > _MOST_POLICY_BYTES:
+        raise other_refusals.POLICY_SIZE.refuse(
+            f"The policy has {size} bytes; {_MOST_POLICY_BYTES} is the most."
+        )
     try:
         parse_policy(text, PolicyKind.KEY)
     except MalformedPolicy as error:

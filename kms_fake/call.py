@@ -17,6 +17,7 @@ from kms_fake.authorization import Access, AccessRequest, assess
 from kms_fake.envelope import ContentForm
 from kms_fake.policy import MalformedPolicy, PolicyKind, UnsupportedPolicy, parse_policy
 from kms_fake.received import ReceivedDocument
+from kms_fake.request_context import Surroundings
 from kms_fake.shapes import Operation, violations, wrong_type
 
 if TYPE_CHECKING:
@@ -191,9 +192,11 @@ class Call:
                 key_arn=self.key.arn,
                 key_account=self.store.account,
                 context=self._condition_values(),
+                derive=self._derived_values,
             ),
             parse_policy(self.key.policy, PolicyKind.KEY),
             self.caller.identity,
+            self.key.grants,
         )
 
     def _condition_values(self) -> Mapping[str, str | tuple[str, ...]]:
@@ -203,6 +206,19 @@ class Call:
         if self.document is not None:
             values.update(self.document.condition_values())
         return values
+
+    def _derived_values(self, name: str) -> tuple[str, ...]:
+        """The values of a condition key that is worked out only where a policy asks for it."""
+        if name == "kms:encryptioncontextkeys":
+            return tuple(self.context)
+        if name == "kms:encryptionalgorithm":
+            return (self.algorithm if self.is_decrypt else keys.SYMMETRIC_DEFAULT,)
+        if name == "kms:requestalias":
+            alias = keys.alias_name(self.members.get("KeyId"))
+            return () if alias is None else (alias,)
+        return Surroundings(
+            self.caller, self.store.account, self.store.region, self.now_ms, self.key
+        ).values(name)
 
     @cached_property
     def plaintext(self) -> bytes | None:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from moto.iam.models import iam_backends
@@ -23,6 +24,7 @@ from kms_fake.policy import MalformedPolicy, PolicyKind, UnsupportedPolicy, pars
 
 DEFAULT_ROLE_NAME = "EnclaveInstance"
 DEFAULT_INSTANCE_ID = "i-0a1b2c3d4e5f60718"
+_DEFAULT_ROLE_ID = "AROA0A1B2C3D4E5F60718"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,11 @@ def default_principal(account: str, region: str = "us-east-1") -> Principal:
 @lru_cache(maxsize=64)
 def default_caller(account: str, region: str = "us-east-1") -> Caller:
     """The default caller with the identity policies of an administrator of KMS."""
-    return Caller(default_principal(account, region), IdentityPermissions.all_of_kms())
+    return Caller(
+        default_principal(account, region),
+        IdentityPermissions.all_of_kms(),
+        context={"aws:userid": (f"{_DEFAULT_ROLE_ID}:{DEFAULT_INSTANCE_ID}",)},
+    )
 
 
 def account_of_access_key(access_key: str) -> str | None:
@@ -88,22 +94,42 @@ def _user(iam: Any, user: Any, key: Any) -> Caller:
     if key.status != "Active":
         raise INACTIVE_KEY.refuse("The access key is inactive.")
     principal = Principal(arn=user.arn, account=user.account_id, principal_arn=user.arn)
-    return _with_policies(principal, _policies_of_user(iam, user))
+    context = {"aws:userid": (user.id,), **_tags(user.tags)}
+    return _with_policies(principal, _policies_of_user(iam, user), context=context)
 
 
 def _session(iam: Any, session: Any, account: str) -> Caller:
     principal = Principal(arn=session.arn, account=account, principal_arn=session.role_arn)
     roles = list(iam.roles.values())
     role = next((role for role in roles if role.arn == session.role_arn), None)
-    limits = {
-        "a session policy": session.policy,
-        "a permissions boundary": role and role.permissions_boundary_arn,
-    }
-    for limit, present in limits.items():
-        if present:  # It only ever takes away, so that leaving it out would allow too much.
-            return _unreadable(principal, f"the caller has {limit}, which is not evaluated")
-    # moto lets a role be assumed that was never created; it allows nothing.
-    return _with_policies(principal, _policies_of(role) if role else ())
+    given = (session.policy,) if session.policy else ()
+    if role is None:
+        # moto lets a role be assumed that was never created; it allows nothing.
+        return _with_policies(principal, (), session=given)
+    return _with_policies(
+        principal,
+        _policies_of(role),
+        boundary=_boundary_of(iam, role),
+        session=given,
+        context={"aws:userid": (f"{role.id}:{session.session_name}",), **_tags(role.tags)},
+    )
+
+
+def _boundary_of(iam: Any, role: Any) -> str | None:
+    """The permissions boundary of a role, as JSON. moto keeps none for users."""
+    arn = role.permissions_boundary_arn
+    if not arn:
+        return None
+    policy = iam.managed_policies.get(arn)
+    # A boundary that is not there allows nothing.
+    return _NO_STATEMENT if policy is None else next(_default_version(policy))
+
+
+_NO_STATEMENT = '{"Version": "2012-10-17", "Statement": []}'
+
+
+def _tags(tags: Any) -> dict[str, tuple[str, ...]]:
+    return {f"aws:PrincipalTag/{tag['Key']}": (tag["Value"],) for tag in tags or ()}
 
 
 def identity_of_policies(texts: Iterable[str]) -> IdentityPermissions:
@@ -111,11 +137,23 @@ def identity_of_policies(texts: Iterable[str]) -> IdentityPermissions:
     return IdentityPermissions(tuple(parse_policy(text, PolicyKind.IDENTITY) for text in texts))
 
 
-def _with_policies(principal: Principal, texts: Iterable[str]) -> Caller:
+def _with_policies(
+    principal: Principal,
+    texts: Iterable[str],
+    *,
+    boundary: str | None = None,
+    session: tuple[str, ...] = (),
+    context: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+) -> Caller:
     try:
-        return Caller(principal, identity_of_policies(texts))
+        identity = IdentityPermissions(
+            identity_of_policies(texts).policies,
+            None if boundary is None else parse_policy(boundary, PolicyKind.IDENTITY),
+            identity_of_policies(session).policies,
+        )
     except (MalformedPolicy, UnsupportedPolicy) as error:
         return _unreadable(principal, str(error))
+    return Caller(principal, identity, context=context)
 
 
 def _unreadable(principal: Principal, reason: str) -> Caller:
@@ -132,6 +170,12 @@ def _policies_of(holder: Any) -> Iterator[str]:
     """The inline and attached policies of a user, a group or a role, as JSON."""
     documents = list(holder.policies.values())
     for policy in list(holder.managed_policies.values()):
-        documents += (version.document for version in policy.versions if version.is_default)
+        documents += _default_version(policy)
     for document in documents:
         yield json.dumps(document) if isinstance(document, Mapping) else document
+
+
+def _default_version(policy: Any) -> Iterator[str]:
+    for version in policy.versions:
+        if version.is_default:
+            yield version.document

@@ -88,6 +88,10 @@ class KmsFake:
             return listed.principal.account
         return account_of_access_key(access_key) or self.account
 
+    def now_ms(self) -> int:
+        """The time of this KMS, in milliseconds since the Unix epoch."""
+        return self._clock()
+
     def caller(
         self, access_key: str, account: str | None = None, region: str = DEFAULT_REGION
     ) -> Caller:

@@ -1,7 +1,7 @@
 """KMS keys, as moto holds them: found by every name a caller may use, opened and sealed.
 
-The keys, their states, policies and aliases stay moto's; this module only reads them. Where moto
-5.2.5 differs from KMS for the two operations of this package, it is corrected here: an ARN of
+The keys, their states, policies, aliases and grants stay moto's; this module only reads them. Where
+moto 5.2.5 differs from KMS for the two operations of this package, it is corrected here: an ARN of
 another Region or account names another key; the header of a multi-Region key's ciphertext is found
 although moto cuts the id; RSA keys encrypt and decrypt with RSA-OAEP, by the algorithm of the
 request; a key of origin EXTERNAL waits for its material, which moto cannot import.
@@ -25,7 +25,9 @@ from moto.kms import utils as moto_utils
 from moto.kms.models import kms_backends
 from moto.utilities.utils import get_partition
 
+from kms_fake.grants import Grant
 from kms_fake.other_refusals import REGION
+from kms_fake.principals import listed
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -129,6 +131,37 @@ class KmsKey:
         except ValueError:
             return None
 
+    @property
+    def origin(self) -> str:
+        """Where its material comes from: AWS_KMS, EXTERNAL, ..."""
+        return str(self._moto.origin)
+
+    @property
+    def multi_region_type(self) -> str | None:
+        """PRIMARY or REPLICA for a multi-Region key."""
+        if not self._moto.multi_region:
+            return None
+        primary = self._moto.multi_region_configuration["PrimaryKey"]["Arn"]
+        return "PRIMARY" if primary == self.arn else "REPLICA"
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Its alias names, `alias/...`."""
+        return tuple(self._moto.aliases)
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """Its tags."""
+        backend = kms_backends[self._moto.account_id][self._moto.region]
+        tags: Mapping[str, str] = backend.tagger.get_tag_dict_for_resource(self.key_id)
+        return tags
+
+    @property
+    def grants(self) -> tuple[Grant, ...]:
+        """Its grants that are neither retired nor revoked."""
+        # A copy, since another thread may be at it.
+        return tuple(_grant(grant) for grant in list(self._moto.grants.values()))
+
 
 @dataclass(frozen=True, slots=True)
 class NoSuchKey:
@@ -195,6 +228,15 @@ class MotoKeys:
         return f"arn:{get_partition(self.region)}:kms:{self.region}:{self.account}:{name}"
 
 
+def alias_name(key_id: object) -> str | None:
+    """The alias name, `alias/...`, that a KeyId names a key by: an alias name or an alias ARN."""
+    if not isinstance(key_id, str):
+        return None
+    match = _ARN.fullmatch(key_id)
+    name = match["name"] if match else key_id
+    return name if name.startswith("alias/") else None
+
+
 def header_key_id(blob: bytes) -> str | None:
     """The key id in the header of a ciphertext in moto's format, or None if it is no such thing.
 
@@ -221,6 +263,18 @@ def moto_context(context: Mapping[str, str]) -> dict[str, str]:
 
 def _authenticated(context: Mapping[str, str]) -> bytes:
     return json.dumps(dict(context), sort_keys=True).encode() if context else b""
+
+
+def _grant(grant: Any) -> Grant:
+    constraints = dict(grant.constraints or {})
+    return Grant(
+        grantee=listed([str(grant.grantee_principal)]),
+        operations=frozenset(grant.operations or ()),
+        context_equals=constraints.pop("EncryptionContextEquals", None),
+        context_subset=constraints.pop("EncryptionContextSubset", None),
+        source_arn=constraints.pop("SourceArn", None),
+        unknown_constraint=bool(constraints),
+    )
 
 
 def _view(key: Any) -> KmsKey:

@@ -34,6 +34,7 @@ from kms_fake.beside import (
 from kms_fake.errors import REQUEST_ID_HEADER, RULE_HEADER, KmsRefusal
 from kms_fake.fake import KmsFake
 from kms_fake.keys import MotoKeys, NoSuchKey, moto_context
+from kms_fake.lockout import check_lockout
 from kms_fake.record import BY_MOTO, Origin, Refused
 from kms_fake.shapes import Operation
 
@@ -128,24 +129,27 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
     def replicate_key(self) -> str:
         """moto's own, which replaces a key that is there and forgets the replica's policy."""
         policy = self._get_param("Policy")
-        check_key_policy(policy)
         region = str(self._get_param("ReplicaRegion"))
         key_id = self.kms_backend.get_key_id(str(self._get_param("KeyId")))
+        self._check_new_policy(region, key_id)
         check_no_replica(MotoKeys(self.current_account, region), key_id)
         answer: str = super().replicate_key()
+        backend = kms_backends[self.current_account][region]
         if policy is not None:
-            kms_backends[self.current_account][region].put_key_policy(key_id, policy)
+            backend.put_key_policy(key_id, policy)
+        # Not shared properties ("Multi-Region keys in AWS KMS"), but moto's copy shares them.
+        backend.keys[key_id].grants, backend.keys[key_id].aliases = {}, {}
         return answer
 
     def create_key(self) -> str:
         """moto's own, with a policy that this KMS can enforce."""
-        check_key_policy(self._get_param("Policy"))
+        self._check_new_policy(self.region)
         answer: str = super().create_key()
         return answer
 
     def put_key_policy(self) -> str:
         """moto's own, with a policy that this KMS can enforce."""
-        check_key_policy(self._get_param("Policy"))
+        self._check_new_policy(self.region, str(self._get_param("KeyId")))
         answer: str = super().put_key_policy()
         return answer
 
@@ -153,6 +157,22 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
         """moto's own, which does not know KMS's form of multi-Region key ids: mrk-, 32 digits."""
         if key_id not in self.kms_backend.keys:
             super()._validate_cmk_id(key_id)
+
+    def _check_new_policy(self, region: str, key_id: str | None = None) -> None:
+        """Refuse a policy that this KMS cannot enforce, or that locks out who sets it."""
+        policy = self._get_param("Policy")
+        check_key_policy(policy)
+        if policy is None or self._get_param("BypassPolicyLockoutSafetyCheck") is True:
+            return
+        key = MotoKeys(self.current_account, self.region).named(key_id) if key_id else None
+        if not isinstance(key, NoSuchKey):  # Else moto says that there is no such key.
+            check_lockout(
+                policy,
+                caller=self.fake.caller(self.get_access_key(), self.current_account, self.region),
+                region=region,
+                now_ms=self.fake.now_ms(),
+                key=key,
+            )
 
     def _get_param(self, param_name: str, if_none: Any = None) -> Any:
         value = super()._get_param(param_name, if_none)

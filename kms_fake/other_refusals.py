@@ -1,7 +1,7 @@
 """Refusals outside the rule table: of policies when set, of other operations, of the front.
 
-They have no order among themselves: each belongs to one operation or one step before any. Their
-texts are ours throughout and end so; the evidence is that of the exception type.
+They have no order among themselves: each belongs to one operation or one step before any. Where
+the real text is unknown ours ends so.
 """
 
 from __future__ import annotations
@@ -22,12 +22,17 @@ class OtherRefusal:
     exception: str
     """The AWS exception type."""
     evidence: Evidence
+    """How sure the exception type is."""
     source: str
     http_status: int = 400
+    text: str | None = None
+    """The message; `{}` stands for what was found; None where the real text is unknown."""
+    text_evidence: Evidence = Evidence.UNKNOWN
 
     def refuse(self, found: str) -> KmsRefusal:
         """The error that a caller gets."""
-        return KmsRefusal(self.exception, our_text(found, self.id), self.http_status, self.id)
+        message = our_text(found, self.id) if self.text is None else self.text.replace("{}", found)
+        return KmsRefusal(self.exception, message, self.http_status, self.id)
 
 
 POLICY_TYPE = OtherRefusal(
@@ -41,6 +46,27 @@ POLICY_MALFORMED = OtherRefusal(
 )
 POLICY_UNSUPPORTED = OtherRefusal(
     "policy.unsupported", "UnsupportedOperationException", Evidence.UNKNOWN, _LIMIT
+)
+POLICY_CHARACTERS = OtherRefusal(
+    "policy.characters",
+    "ValidationException",
+    Evidence.INFERRED,
+    "KMS service model (botocore): the pattern of PolicyType",
+)
+POLICY_SIZE = OtherRefusal(
+    "policy.size",
+    "LimitExceededException",
+    Evidence.INFERRED,
+    '"Create a key policy", AWS KMS Developer Guide: up to 32 kilobytes (32,768 bytes)',
+)
+POLICY_LOCKOUT = OtherRefusal(
+    "policy.lockout",
+    "MalformedPolicyDocumentException",
+    Evidence.REPORTED,
+    "terraform-aws-modules/terraform-aws-kms, issue 14; terraform-aws-modules/terraform-aws-eks, "
+    "issue 2843 (CreateKey); data-dot-all/dataall, issue 956 (PutKeyPolicy)",
+    text="The new key policy will not allow you to update the key policy in the future.",
+    text_evidence=Evidence.REPORTED,
 )
 RECIPIENT_OPERATION = OtherRefusal(
     "recipient.operation", "UnsupportedOperationException", Evidence.UNKNOWN, _LIMIT
@@ -108,7 +134,8 @@ TIMEOUT = OtherRefusal(
 )
 
 OTHER_REFUSALS = (
-    *(POLICY_TYPE, POLICY_MALFORMED, POLICY_UNSUPPORTED, RECIPIENT_OPERATION),
+    *(POLICY_TYPE, POLICY_CHARACTERS, POLICY_SIZE, POLICY_MALFORMED, POLICY_UNSUPPORTED),
+    *(POLICY_LOCKOUT, RECIPIENT_OPERATION),
     *(ENCRYPT_ALGORITHM, ENCRYPT_LENGTH, RE_ENCRYPT, REPLICA, NOT_AN_OBJECT, INACTIVE_KEY, REGION),
     *(AUTHENTICATION, OPERATION, SERVICE, MOTO, NOT_HTTP, BODY, BODY_LENGTH, TIMEOUT),
 )

@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from kms_fake.actions import ACTIONS
+from kms_fake.condition_keys import fold_key
 from kms_fake.conditions import Condition, all_hold, read_conditions
 from kms_fake.policy_json import (
     MalformedPolicy,
@@ -84,6 +85,9 @@ class Statement:
     resources: Resources | None
     """None for `*`, every resource."""
     conditions: tuple[Condition, ...]
+    names_by_condition: bool = False
+    """Whether it means everybody, under a condition that aws:PrincipalArn be somebody's. A boundary
+    or a session policy limits no permission that is granted so ("Principal", documented)."""
 
     def applies(self, action: str, key_arn: str, context: Context) -> bool:
         """Whether action, key and conditions fit; the caller is asked of `principals`."""
@@ -170,7 +174,16 @@ class _StatementReader:
         # A statement without actions or resources that could fit was only checked.
         if actions and (resources is None or resources.can_mean):
             statements = self.allows if allows else self.denies
-            statements.append(Statement(allows, principals, actions, resources, conditions))
+            statements.append(
+                Statement(
+                    allows,
+                    principals,
+                    actions,
+                    resources,
+                    conditions,
+                    principals == EVERYBODY and _names_principal(element.get("Condition", {})),
+                )
+            )
 
     def _check_sid(self, element: dict[str, object], where: str) -> None:
         """Refuse a Sid that stands twice in an identity policy.
@@ -239,6 +252,16 @@ class _StatementReader:
             negated=name == "NotResource",
             variables=self._variables,
         )
+
+
+def _names_principal(conditions: object) -> bool:
+    """Whether a Condition element, read before, says who the caller must be, and not who not."""
+    return any(
+        fold_key(key) == "aws:principalarn"
+        and not any(part in operator for part in ("Not", "IfExists", "Null", "ForAllValues"))
+        for operator, tests in read_object(conditions, "Condition").items()
+        for key in read_object(tests, operator)
+    )
 
 
 def _read_effect(element: dict[str, object], where: str) -> bool:

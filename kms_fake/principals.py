@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,8 +39,12 @@ class Principal:
 class Match(enum.Enum):
     """How a statement of a key policy means a caller."""
 
+    DIRECT = "direct"
+    """The statement names the caller itself, a user or a session: what IAM merely leaves out does
+    not limit it ("Policy evaluation logic", resource-based policies, documented)."""
     NAMED = "named"
-    """The statement means the caller itself."""
+    """The statement names the caller's role, or everybody: identity policies need not allow, but a
+    permissions boundary and a session policy must (documented of a role; inferred of everybody)."""
     ACCOUNT = "account"
     """The statement means the caller's account: an Allow only lets the account's IAM policies
     decide, a Deny holds for everybody in it ("AWS account principals", documented)."""
@@ -75,7 +80,9 @@ class Listed:
 
     def match(self, principal: Principal) -> Match:
         """How `principal` is meant."""
-        if self.everybody or principal.arn in self.arns or principal.principal_arn in self.arns:
+        if principal.arn in self.arns:
+            return Match.DIRECT
+        if self.everybody or principal.principal_arn in self.arns:
             return Match.NAMED
         return Match.ACCOUNT if self.has_account_of(principal) else Match.NONE
 
@@ -155,11 +162,17 @@ def read_principals(element: object, where: str) -> Listed:
             )
         else:
             raise MalformedPolicy(f"{place}: no kind of principal; AWS has AWS, Service")
+    return listed(names)
+
+
+def listed(names: Iterable[str]) -> Listed:
+    """The principals of these ARNs, account numbers and `*`; what is none of these is nobody."""
+    known = frozenset(names)
     return Listed(
-        everybody="*" in names,
-        arns=frozenset(filter(_IDENTITY_ARN.fullmatch, names)),
+        everybody="*" in known,
+        arns=frozenset(filter(_IDENTITY_ARN.fullmatch, known)),
         accounts=frozenset(
-            name for name in names if _ACCOUNT.fullmatch(name) or _ACCOUNT_ARN.fullmatch(name)
+            name for name in known if _ACCOUNT.fullmatch(name) or _ACCOUNT_ARN.fullmatch(name)
         ),
     )
 

@@ -210,6 +210,18 @@ RULES: tuple[Rule, ...] = (
         '"Troubleshoot access denied error messages", IAM User Guide',
     ),
     Rule(
+        "authorization.boundary-deny", "AccessDeniedException", "{}",
+        checks.denied(Denial.BOUNDARY_EXPLICIT), _INFERRED,
+        Denial.BOUNDARY_EXPLICIT.evidence, _UNKNOWN,
+        '"Troubleshoot access denied error messages", IAM User Guide',
+    ),
+    Rule(
+        "authorization.session-deny", "AccessDeniedException", "{}",
+        checks.denied(Denial.SESSION_EXPLICIT), _INFERRED,
+        Denial.SESSION_EXPLICIT.evidence, _UNKNOWN,
+        '"Troubleshoot access denied error messages", IAM User Guide',
+    ),
+    Rule(
         "authorization.key-policy-deny", "AccessDeniedException", "{}",
         checks.denied(Denial.RESOURCE_EXPLICIT), _REPORTED,
         Denial.RESOURCE_EXPLICIT.evidence, _UNKNOWN,
@@ -228,6 +240,19 @@ RULES: tuple[Rule, ...] = (
         checks.denied(Denial.NO_IDENTITY_ALLOW), _REPORTED,
         Denial.NO_IDENTITY_ALLOW.evidence, _INFERRED,
         "cattle-ops/terraform-aws-gitlab-runner, pull request 1253: kms:Decrypt, KMS status 400",
+    ),
+    Rule(
+        "authorization.boundary", "AccessDeniedException", "{}",
+        checks.denied(Denial.NO_BOUNDARY_ALLOW), _INFERRED,
+        Denial.NO_BOUNDARY_ALLOW.evidence, _INFERRED,
+        "kirodotdev/KiroCrew, issue 10229: kms:Decrypt of Session Manager; the order of evaluation "
+        'is that of "Policy evaluation logic", IAM User Guide',
+    ),
+    Rule(
+        "authorization.session", "AccessDeniedException", "{}",
+        checks.denied(Denial.NO_SESSION_ALLOW), _INFERRED,
+        Denial.NO_SESSION_ALLOW.evidence, _INFERRED,
+        '"Troubleshoot access denied error messages" and "Policy evaluation logic", IAM User Guide',
     ),
     Rule(
         "key.disabled", "DisabledException", "{} is disabled.", checks.disabled,

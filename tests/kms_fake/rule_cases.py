@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from kms_fake.callers import Caller
+from kms_fake.authorization import IdentityPermissions
+from kms_fake.callers import Caller, identity_of_policies
 from tests.kms_fake.world import (
     AUTHORITY,
     FIELD_NOTES,
@@ -41,6 +42,11 @@ _EXPIRED = Link(subject="signer", issuer="authority", ca=False, ends_ms=NOW_MS -
 _MISSIGNED = Link(subject="signer", issuer="authority", ca=False, signed_by="foreign root")
 _FOREIGN_AUTHORITY = Link(subject="authority", issuer="foreign root", path_length=0)
 _DENY = {"Effect": "Deny"}
+_EVERYTHING = {"Effect": "Allow", "Action": "kms:*", "Resource": "*"}
+_LIMITS = {
+    "Allow": policy({**_EVERYTHING, "Action": "kms:Encrypt"}),
+    "Deny": policy(_EVERYTHING, {**_EVERYTHING, **_DENY}),
+}
 _CONDITIONED = {"Condition": {"StringEquals": {PCR0: "ff" * 48}}}
 
 
@@ -88,6 +94,22 @@ def _rsa_algorithm(request: Request) -> None:
     request.members |= {"KeyId": request.key(), "EncryptionAlgorithm": "RSAES_OAEP_SHA_256"}
 
 
+def _limited_caller(boundary: str | None = None, session: str | None = None) -> Caller:
+    """The default caller with limits: "Deny" denies all of KMS, "Allow" allows something else."""
+    everything = caller(_EVERYTHING).identity.policies
+    limits = [
+        identity_of_policies([_LIMITS[limit]]).policies if limit else ()
+        for limit in (boundary, session)
+    ]
+    identity = IdentityPermissions(everything, next(iter(limits[0]), None), limits[1])
+    return Caller(caller().principal, identity)
+
+
+def _allowed_nothing() -> Caller:
+    limited = _limited_caller(boundary="Allow", session="Allow")
+    return Caller(limited.principal, replace(limited.identity, policies=()))
+
+
 def _unreadable_policy() -> Caller:
     return Caller(caller().principal, caller().identity, unreadable_policy="not evaluated")
 
@@ -122,9 +144,13 @@ BREAKS: Mapping[str, Break] = {
     "authorization.identity-deny": _caller(
         lambda: caller({"Effect": "Deny", "Action": "kms:*", "Resource": "*"})
     ),
+    "authorization.boundary-deny": _caller(partial(_limited_caller, boundary="Deny")),
+    "authorization.session-deny": _caller(partial(_limited_caller, session="Deny")),
     "authorization.key-policy-deny": _key(policy_text=policy(statement(), statement(**_DENY))),
     "authorization.key-policy": _key(policy_text=policy(statement(**_CONDITIONED))),
     "authorization.identity": _caller(caller),
+    "authorization.boundary": _caller(partial(_limited_caller, boundary="Allow")),
+    "authorization.session": _caller(partial(_limited_caller, session="Allow")),
     "key.disabled": _key(state="Disabled"),
     "key.state": _key(state="PendingDeletion"),
     "key.usage": _key(usage="SIGN_VERIFY", spec="RSA_2048"),
@@ -223,9 +249,21 @@ PAIRS: Mapping[tuple[str, str], tuple[str, tuple[Break, ...]]] = {
         ),
         (
             "authorization.identity",
+            "authorization.boundary",
+            "Decrypt",
+            (_caller(_allowed_nothing), _DELEGATED_AND_DISABLED),
+        ),
+        (
+            "authorization.boundary",
+            "authorization.session",
+            "Decrypt",
+            (_caller(partial(_limited_caller, boundary="Allow", session="Allow")),),
+        ),
+        (
+            "authorization.session",
             "key.disabled",
             "Decrypt",
-            (BREAKS["authorization.identity"], _DELEGATED_AND_DISABLED),
+            (BREAKS["authorization.session"], _DELEGATED_AND_DISABLED),
         ),
         (
             "key.state",

@@ -515,7 +515,11 @@ def test_context_names_that_differ_by_case_allow_less() -> None:
         pytest.param([allow(USER)], EVERYTHING, {NO_RESOURCE, NO_IDENTITY}, id="not-let-in"),
         pytest.param(
             [deny(ROLE)],
-            identity(grant("Deny")),
+            IdentityPermissions(
+                identity(grant("Deny")).policies,
+                identity(grant("Deny")).policies[0],
+                identity(grant("Deny")).policies,
+            ),
             set(Denial),
             id="all",
         ),

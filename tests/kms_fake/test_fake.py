@@ -332,11 +332,11 @@ def test_context_names_that_differ_by_case_only() -> None:
 
 def test_a_policy_that_got_into_moto_unchecked_allows_nothing() -> None:
     """CloudFormation, say, makes keys past CreateKey."""
-    condition = {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}
+    condition = {"Bool": {"aws:NoSuchKey": "true"}}
     key = moto_key(policy_text=policy(statement(Condition=condition)))
     refusal = refused("Decrypt", {"CiphertextBlob": sealed(key)})
     assert refusal.rule == "authorization.unreadable-policy"
-    assert "IpAddress" in refusal.message
+    assert "NoSuchKey" in refusal.message
 
 
 def test_denials_name_caller_action_and_key() -> None:
@@ -378,9 +378,9 @@ def test_recipient_of_other_operations_is_refused(operation: str) -> None:
         ("not json", "MalformedPolicyDocumentException", "JSON"),
         (policy({"Effect": "Allow"}), "MalformedPolicyDocumentException", "Statement[0]"),
         (
-            policy(statement(Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}})),
+            policy(statement(Condition={"Bool": {"aws:NoSuchKey": "true"}})),
             "UnsupportedOperationException",
-            "IpAddress",
+            "NoSuchKey",
         ),
         (
             policy(statement(Condition={"StringEquals": {"kms:RecipientAttestation": "x"}})),

@@ -20,6 +20,9 @@ from scenarios.workload.envelope import open_cms
 from tests.kms_fake.conftest import client
 from tests.kms_fake.world import PCR0, PCRS, ROLE, Document, pkcs1, policy, rsa_key, statement
 
+LOCKOUT = "The new key policy will not allow you to update the key policy in the future."
+UNCHECKED = {"BypassPolicyLockoutSafetyCheck": True}
+
 FOUR_ERRORS = [
     (
         "generate_data_key",
@@ -114,12 +117,12 @@ def test_an_invalid_ciphertext_has_no_message_of_its_own(kms: Any) -> None:
 
 
 def test_a_policy_that_cannot_be_enforced_is_refused(kms: Any, key: str) -> None:
-    text = policy(statement(Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}))
+    text = policy(statement(Condition={"Bool": {"aws:NoSuchKey": "true"}}))
     before = kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
     unsupported = kms.exceptions.UnsupportedOperationException
-    with pytest.raises(unsupported, match="IpAddress"):
+    with pytest.raises(unsupported, match="NoSuchKey"):
         kms.create_key(Policy=text)
-    with pytest.raises(unsupported, match="IpAddress"):
+    with pytest.raises(unsupported, match="NoSuchKey"):
         kms.put_key_policy(KeyId=key, PolicyName="default", Policy=text)
     assert kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"] == before
     with pytest.raises(kms.exceptions.MalformedPolicyDocumentException):
@@ -139,11 +142,13 @@ def test_the_policy_name_may_be_left_out(kms: Any, key: str) -> None:
 def test_a_replica_has_the_policy_it_was_given(kms: Any) -> None:
     elsewhere = {"KeyId": "", "ReplicaRegion": "eu-west-1"}
     elsewhere["KeyId"] = kms.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
-    text = policy(statement(Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}))
-    with pytest.raises(kms.exceptions.UnsupportedOperationException, match="IpAddress"):
+    text = policy(statement(Condition={"Bool": {"aws:NoSuchKey": "true"}}))
+    with pytest.raises(kms.exceptions.UnsupportedOperationException, match="NoSuchKey"):
         kms.replicate_key(**elsewhere, Policy=text)
     nobody = policy(statement(Principal={"AWS": f"{ROLE}Other"}))
-    kms.replicate_key(**elsewhere, Policy=nobody)
+    with pytest.raises(kms.exceptions.MalformedPolicyDocumentException, match=LOCKOUT):
+        kms.replicate_key(**elsewhere, Policy=nobody)
+    kms.replicate_key(**elsewhere, Policy=nobody, BypassPolicyLockoutSafetyCheck=True)
     replica = kms_backends["123456789012"]["eu-west-1"].keys[elsewhere["KeyId"]]
     assert replica.policy == nobody
     for region in ("eu-west-1", "us-east-1"):  # Where the replica is, and where the key is.
@@ -283,14 +288,14 @@ def test_policies_of_groups_and_managed_policies_count(services: Any) -> None:
 
 
 def test_an_identity_policy_that_cannot_be_evaluated_allows_nothing(services: Any) -> None:
-    condition = {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}
+    condition = {"Bool": {"aws:NoSuchKey": "true"}}
     keys = user_keys(services, identity("kms:*", Condition=condition))
     key = services("kms").create_key()["KeyMetadata"]["Arn"]
-    assert "IpAddress" in data_key(services("kms", **keys), key)
+    assert "NoSuchKey" in data_key(services("kms", **keys), key)
 
 
 def test_statements_about_other_services_do_not_matter(services: Any) -> None:
-    condition = {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}
+    condition = {"Bool": {"aws:NoSuchKey": "true"}}
     keys = user_keys(services, identity("s3:*", Condition=condition), identity("kms:*"))
     key = services("kms").create_key()["KeyMetadata"]["Arn"]
     assert data_key(services("kms", **keys), key) == "allowed"
@@ -313,10 +318,10 @@ def test_an_assumed_role_is_the_caller(services: Any) -> None:
     by_account = services("kms").create_key()["KeyMetadata"]["Arn"]
     assert data_key(session, by_account) == "allowed"
     only_role = policy(statement(Principal={"AWS": role}))
-    by_role = services("kms").create_key(Policy=only_role)["KeyMetadata"]["Arn"]
+    by_role = services("kms").create_key(Policy=only_role, **UNCHECKED)["KeyMetadata"]["Arn"]
     assert data_key(session, by_role) == "allowed"
     only_other = policy(statement(Principal={"AWS": ROLE}))
-    by_other = services("kms").create_key(Policy=only_other)["KeyMetadata"]["Arn"]
+    by_other = services("kms").create_key(Policy=only_other, **UNCHECKED)["KeyMetadata"]["Arn"]
     message = data_key(session, by_other)
     assert message.startswith("User: arn:aws:sts::123456789012:assumed-role/reader/session is not")
 
@@ -333,22 +338,167 @@ def assumed(services: Any, role: str, **options: str) -> Any:
     )
 
 
-def test_what_only_takes_away_is_not_left_out(services: Any) -> None:
-    """Session policies and permissions boundaries are not evaluated; nothing is allowed."""
+def test_session_policies_and_permissions_boundaries_limit(services: Any) -> None:
     iam = services("iam")
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
-    everything = identity("kms:*")
     boundary = iam.create_policy(PolicyName="b", PolicyDocument=identity("s3:*"))["Policy"]["Arn"]
-    for name, limit in (("free", {}), ("bounded", {"PermissionsBoundary": boundary})):
+    for name, limit in (
+        ("free", {}),
+        ("bounded", {"PermissionsBoundary": boundary}),
+        ("lost", {"PermissionsBoundary": "arn:aws:iam::123456789012:policy/nowhere"}),
+    ):
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust, **limit)
-        iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=everything)
-    key = services("kms").create_key()["KeyMetadata"]["Arn"]
-    free = "arn:aws:iam::123456789012:role/free"
-    assert data_key(assumed(services, free), key) == "allowed"
+        iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=identity("kms:*"))
+    kms = services("kms")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    free, bounded, lost = (
+        f"arn:aws:iam::123456789012:role/{n}" for n in ("free", "bounded", "lost")
+    )
     limited = assumed(services, free, Policy=identity("s3:*"))
-    assert "a session policy, which is not evaluated" in data_key(limited, key)
-    bounded = assumed(services, "arn:aws:iam::123456789012:role/bounded")
-    assert "a permissions boundary, which is not evaluated" in data_key(bounded, key)
+    no_session = "because no session policy allows the kms:GenerateDataKey action"
+    no_boundary = "because no permissions boundary allows the kms:GenerateDataKey action"
+    assert data_key(assumed(services, free), key) == "allowed"
+    assert data_key(assumed(services, free, Policy=identity("kms:*")), key) == "allowed"
+    assert data_key(limited, key).endswith(no_session)
+    assert data_key(assumed(services, bounded), key).endswith(no_boundary)
+    assert data_key(assumed(services, lost), key).endswith(no_boundary)
+    # An Allow for the role is limited; one for the session itself is not.
+    session = "arn:aws:sts::123456789012:assumed-role/bounded/session"
+    for name, expected in ((bounded, no_boundary), (session, "allowed")):
+        text = policy(statement(), statement(Principal={"AWS": name}))
+        named = kms.create_key(Policy=text)["KeyMetadata"]["Arn"]
+        assert data_key(assumed(services, bounded), named).endswith(expected)
+
+
+def test_explicit_denials_of_limits_have_their_own_texts(services: Any) -> None:
+    iam = services("iam")
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    denied = json.dumps(
+        {
+            "Statement": {"Effect": "Deny", "Action": "kms:*", "Resource": "*"},
+            "Version": "2012-10-17",
+        }
+    )
+    boundary = iam.create_policy(PolicyName="d", PolicyDocument=denied)["Policy"]["Arn"]
+    iam.create_role(RoleName="r", AssumeRolePolicyDocument=trust, PermissionsBoundary=boundary)
+    role = "arn:aws:iam::123456789012:role/r"
+    key = services("kms").create_key()["KeyMetadata"]["Arn"]
+    told = data_key(assumed(services, role), key)
+    assert told.endswith("with an explicit deny in a permissions boundary")
+    iam.delete_role_permissions_boundary(RoleName="r")
+    told = data_key(assumed(services, role, Policy=denied), key)
+    assert told.endswith("with an explicit deny in a sessions policy")
+
+
+def test_grants_allow_and_attest_nothing(services: Any) -> None:
+    iam = services("iam")
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    role = iam.create_role(RoleName="grantee", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    kms, grantee = services("kms"), assumed(services, role)
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    assert "no identity-based policy" in data_key(grantee, key)
+    grant = kms.create_grant(KeyId=key, GranteePrincipal=role, Operations=["GenerateDataKey"])
+    assert data_key(grantee, key) == "allowed"
+    with pytest.raises(ClientError, match="no identity-based policy allows the kms:Decrypt"):
+        call(grantee, key, "decrypt")
+    attested_only = statement(
+        Effect="Deny", Principal="*", Action="kms:Gen*", Condition={"Null": {PCR0: "true"}}
+    )
+    kms.put_key_policy(KeyId=key, Policy=policy(statement(), attested_only))
+    assert "with an explicit deny in a resource-based policy" in data_key(grantee, key)
+    kms.put_key_policy(KeyId=key, Policy=policy(statement()))
+    assert data_key(grantee, key) == "allowed"
+    kms.revoke_grant(KeyId=key, GrantId=grant["GrantId"])
+    assert "no resource-based policy" in data_key(grantee, key)
+
+
+def test_grants_with_constraints(services: Any) -> None:
+    kms = services("kms")
+    user = services("iam").create_user(UserName="alice")["User"]["Arn"]
+    made = services("iam").create_access_key(UserName="alice")["AccessKey"]
+    alice = services(
+        "kms",
+        aws_access_key_id=made["AccessKeyId"],
+        aws_secret_access_key=made["SecretAccessKey"],
+    )
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    granted = kms.create_grant(
+        KeyId=key,
+        GranteePrincipal=user,
+        RetiringPrincipal=user,
+        Operations=["GenerateDataKey"],
+        Constraints={"EncryptionContextSubset": {"Department": "IT"}},
+    )
+    members = {"KeyId": key, "KeySpec": "AES_256"}
+    with pytest.raises(ClientError, match="AccessDenied"):
+        alice.generate_data_key(**members)
+    alice.generate_data_key(**members, EncryptionContext={"department": "IT", "a": "b"})
+    kms.retire_grant(GrantToken=granted["GrantToken"])
+    with pytest.raises(ClientError, match="AccessDenied"):
+        alice.generate_data_key(**members, EncryptionContext={"Department": "IT"})
+
+
+def test_a_replica_has_grants_and_aliases_of_its_own(kms: Any) -> None:
+    key = kms.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
+    kms.create_alias(AliasName="alias/a", TargetKeyId=key)
+    kms.replicate_key(KeyId=key, ReplicaRegion="eu-west-1")
+    kms.create_grant(KeyId=key, GranteePrincipal=ROLE, Operations=["Decrypt"])
+    replica = kms_backends["123456789012"]["eu-west-1"].keys[key]
+    assert (replica.grants, replica.aliases) == ({}, {})
+    assert kms.list_aliases(KeyId=key)["Aliases"]
+
+
+def test_a_policy_that_locks_its_author_out_is_refused(kms: Any, key: str) -> None:
+    malformed = kms.exceptions.MalformedPolicyDocumentException
+    only_use = policy(statement(Action=["kms:Decrypt", "kms:CreateGrant"]))
+    somebody_else = policy(statement(Principal={"AWS": f"{ROLE}Other"}))
+    denied = policy(statement(), statement(Effect="Deny", Action="kms:PutKeyPolicy"))
+    for text in (only_use, somebody_else, denied):
+        with pytest.raises(malformed, match=LOCKOUT):
+            kms.create_key(Policy=text)
+        with pytest.raises(malformed, match=LOCKOUT):
+            kms.put_key_policy(KeyId=key, Policy=text)
+        kms.create_key(Policy=text, BypassPolicyLockoutSafetyCheck=True)
+    kms.put_key_policy(KeyId=key, Policy=only_use, BypassPolicyLockoutSafetyCheck=True)
+    assert kms.get_key_policy(KeyId=key)["Policy"] == only_use
+    with pytest.raises(kms.exceptions.NotFoundException):
+        kms.put_key_policy(KeyId="00000000-0000-4000-8000-000000000000", Policy=only_use)
+
+
+def test_where_the_account_decides_the_author_needs_an_identity_policy(services: Any) -> None:
+    keys = user_keys(services, identity("kms:CreateKey"))
+    text = policy(statement(Principal={"AWS": "123456789012"}))
+    malformed = services("kms").exceptions.MalformedPolicyDocumentException
+    with pytest.raises(malformed, match=LOCKOUT):
+        services("kms", **keys).create_key(Policy=text)
+    services("kms").create_key(Policy=text)
+
+
+def test_a_policy_has_a_size_and_an_alphabet(kms: Any) -> None:
+    with pytest.raises(kms.exceptions.LimitExceededException, match="32768 is the most"):
+        kms.create_key(Policy=policy(statement(Sid="x" * 32768)))
+    with pytest.raises(ClientError, match=r"ValidationException.*U\+0020"):
+        kms.create_key(Policy=policy(statement()).replace("Allow", "\u20ac"))
+
+
+def test_the_policy_that_the_console_writes_is_taken(kms: Any) -> None:
+    role = {"AWS": ROLE}
+    attached = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+    text = policy(
+        statement(Sid="Enable IAM User Permissions", Principal={"AWS": "123456789012"}),
+        statement(Sid="Allow access for Key Administrators", Principal=role, Action="kms:Put*"),
+        statement(
+            Sid="Allow use of the key", Principal=role, Action=["kms:Decrypt", "kms:Encrypt"]
+        ),
+        statement(
+            Sid="Allow attachment of persistent resources",
+            Principal=role,
+            Action=["kms:CreateGrant", "kms:ListGrants", "kms:RevokeGrant"],
+            Condition=attached,
+        ),
+    )
+    key = kms.create_key(Policy=text)["KeyMetadata"]["KeyId"]
+    assert call(kms, key, "decrypt")["Plaintext"] == b"secret"
 
 
 def test_an_inactive_access_key_is_refused(services: Any) -> None:

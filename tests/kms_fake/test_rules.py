@@ -51,14 +51,15 @@ def test_an_unknown_text_claims_nothing(row: Rule) -> None:
     assert Evidence.RECORDED not in {row.type_evidence, row.text_evidence, row.order_evidence}
 
 
-def test_refusals_outside_the_table_are_all_listed_and_claim_no_text() -> None:
+def test_refusals_outside_the_table_are_all_listed_and_claim_no_unknown_text() -> None:
     defined = [row for row in vars(other_refusals).values() if isinstance(row, OtherRefusal)]
     assert set(defined) == set(OTHER_REFUSALS)
     assert len({row.id for row in OTHER_REFUSALS} | set(ROWS)) == len(OTHER_REFUSALS) + len(ROWS)
     for row in OTHER_REFUSALS:
         assert row.source
         assert row.evidence is not Evidence.RECORDED
-        assert str(row.refuse("found")).endswith(f"[attested-kms: real text unknown, {row.id}]")
+        ours = str(row.refuse("found")).endswith(f"[attested-kms: real text unknown, {row.id}]")
+        assert ours is (row.text is None) is (row.text_evidence is Evidence.UNKNOWN)
 
 
 def test_the_texts_of_the_field_notes_are_verbatim() -> None:

@@ -7,6 +7,10 @@ from kms_fake.policy import Policy
 from kms_fake.rules import RULES
 
 _ROWS = {
+    "authorization.boundary-deny": Denial.BOUNDARY_EXPLICIT,
+    "authorization.session-deny": Denial.SESSION_EXPLICIT,
+    "authorization.boundary": Denial.NO_BOUNDARY_ALLOW,
+    "authorization.session": Denial.NO_SESSION_ALLOW,
     "authorization.identity-deny": Denial.IDENTITY_EXPLICIT,
     "authorization.key-policy-deny": Denial.RESOURCE_EXPLICIT,
     "authorization.key-policy": Denial.NO_RESOURCE_ALLOW,
