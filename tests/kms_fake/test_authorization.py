@@ -17,7 +17,7 @@ from kms_fake.authorization import (
     denial_text,
 )
 from kms_fake.evidence import Evidence
-from kms_fake.policy import PolicyKind, parse_policy
+from kms_fake.policy import Policy, PolicyKind, parse_policy
 from tests.kms_fake.told import authorize
 
 HOME, ABROAD = "111122223333", "444455556666"
@@ -312,6 +312,68 @@ def test_identity_policies(statements: list[dict[str, Any]], expected: Denial | 
     assert decide(request(), [allow(ROOT)], identity(*statements)) is expected
 
 
+# Permissions boundaries and session policies.
+
+ELSEWHERE = identity({"Effect": "Allow", "Action": "s3:*", "Resource": "*"}).policies[0]
+OF_KMS = EVERYTHING.policies[0]
+DENYING = identity(grant(), grant("Deny")).policies[0]
+NO_BOUNDARY, NO_SESSION = Denial.NO_BOUNDARY_ALLOW, Denial.NO_SESSION_ALLOW
+BY_ARN = {"Condition": {"ArnEquals": {"aws:PrincipalArn": ROLE}}}
+
+
+@pytest.mark.parametrize(
+    ("caller", "statement", "bounded", "in_session"),
+    [
+        # "Resource-based policies and implicit denies in other policy types (same account)".
+        pytest.param("session", allow(ROLE), NO_BOUNDARY, NO_SESSION, id="role"),
+        pytest.param("session", allow(SESSION), None, None, id="session-itself"),
+        pytest.param("user", allow(USER), None, None, id="user-itself"),
+        pytest.param("session", allow(ROOT), NO_BOUNDARY, NO_SESSION, id="account"),
+        # "Principal": not limited under a condition on aws:PrincipalArn; else unknown.
+        pytest.param("session", allow("*", **BY_ARN), None, None, id="everybody-of-an-arn"),
+        pytest.param("session", allow("*"), NO_BOUNDARY, NO_SESSION, id="everybody"),
+        pytest.param(
+            "session",
+            allow("*", Condition={"ArnNotEquals": {"aws:PrincipalArn": USER}}),
+            NO_BOUNDARY,
+            NO_SESSION,
+            id="everybody-but-an-arn",
+        ),
+        pytest.param(
+            "session", allow(ROLE, **BY_ARN), NO_BOUNDARY, NO_SESSION, id="role-of-an-arn"
+        ),
+        pytest.param(
+            "session-abroad", allow(ROLE_ABROAD), NO_BOUNDARY, NO_SESSION, id="abroad-role"
+        ),
+        pytest.param(
+            "session-abroad",
+            allow(CALLERS["session-abroad"].arn),
+            NO_BOUNDARY,
+            NO_SESSION,
+            id="abroad-session-itself",
+        ),
+    ],
+)
+def test_limits(
+    caller: str, statement: dict[str, Any], bounded: Denial | None, in_session: Denial | None
+) -> None:
+    def told(boundary: Policy | None, *session: Policy) -> Denial | None:
+        iam = IdentityPermissions((OF_KMS,), boundary, session)
+        return decide(request(caller), [statement], iam)
+
+    assert told(OF_KMS, OF_KMS) is None
+    assert told(ELSEWHERE) is bounded
+    assert told(None, ELSEWHERE) is in_session
+    assert told(None, ELSEWHERE, OF_KMS) is None  # One of several session policies suffices.
+    assert told(DENYING) is Denial.BOUNDARY_EXPLICIT
+    assert told(None, OF_KMS, DENYING) is Denial.SESSION_EXPLICIT
+
+
+def test_a_limit_allows_nothing_itself() -> None:
+    iam = IdentityPermissions((), OF_KMS, (OF_KMS,))
+    assert decide(request(), [allow(ROOT)], iam) is NO_IDENTITY
+
+
 def test_an_identity_policy_denies_even_whom_the_key_policy_names() -> None:
     iam = IdentityPermissions((*EVERYTHING.policies, *identity(grant("Deny")).policies))
     assert decide(request(), [allow(ROLE)], iam) is Denial.IDENTITY_EXPLICIT
@@ -546,7 +608,11 @@ def test_all_denials(
     [
         (Denial.RESOURCE_EXPLICIT, "with an explicit deny in a resource-based policy"),
         (Denial.IDENTITY_EXPLICIT, "with an explicit deny in an identity-based policy"),
+        (Denial.BOUNDARY_EXPLICIT, "with an explicit deny in a permissions boundary"),
+        (Denial.SESSION_EXPLICIT, "with an explicit deny in a sessions policy"),
         (NO_RESOURCE, "because no resource-based policy allows the kms:GenerateDataKey action"),
+        (NO_BOUNDARY, "because no permissions boundary allows the kms:GenerateDataKey action"),
+        (NO_SESSION, "because no session policy allows the kms:GenerateDataKey action"),
         (NO_IDENTITY, "because no identity-based policy allows the kms:GenerateDataKey action"),
     ],
 )
@@ -578,7 +644,8 @@ def test_any_action_is_evaluated(action: str) -> None:
 
 def test_kinds_of_policies_are_not_confused() -> None:
     key_policy = parse_policy(json.dumps({"Statement": allow(ROLE)}), PolicyKind.KEY)
-    with pytest.raises(ValueError, match="identity permissions are made of"):
-        IdentityPermissions((key_policy,))
+    for wrong in (((key_policy,), None, ()), ((), key_policy, ()), ((), None, (key_policy,))):
+        with pytest.raises(ValueError, match="identity permissions are made of"):
+            IdentityPermissions(*wrong)
     with pytest.raises(ValueError, match="not read as a key policy"):
         authorize(request(), EVERYTHING.policies[0], EVERYTHING)
