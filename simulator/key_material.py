@@ -47,13 +47,15 @@ def symmetric_material(text: str) -> bytes:
     compact = "".join(text.split())
     if _HEX.fullmatch(compact):
         return bytes.fromhex(compact)
-    wanted = "give 64 hexadecimal digits or 44 characters of base64"
     try:
         material = base64.b64decode(compact, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise BadMaterial(f"neither hexadecimal digits nor base64; {wanted}") from error
+    except (binascii.Error, ValueError):
+        material = b""
     if len(material) != SYMMETRIC_LENGTH:
-        raise BadMaterial(f"{len(material)} bytes instead of {SYMMETRIC_LENGTH}; {wanted}")
+        raise BadMaterial(
+            f"{len(compact)} characters that do not spell {SYMMETRIC_LENGTH} bytes; give 64 "
+            "hexadecimal digits or 44 characters of base64"
+        )
     return material
 
 

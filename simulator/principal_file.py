@@ -15,10 +15,16 @@ from moto.utilities.utils import get_partition
 from kms_fake.authorization import IdentityPermissions, Principal
 from kms_fake.caller_arns import NoCaller, principal_of_arn
 from kms_fake.callers import DEFAULT_INSTANCE_ID, Caller, identity_of_policies
+from kms_fake.condition_keys import condition_key, fold_key
 from simulator.key_file import Defaults
 from simulator.policy_texts import against_identity_policy, policy_in_place, policy_of_file
 from simulator.schema_check import schema_problems
 from simulator.user_files import BadFile, UserFile, Where, read_user_file
+
+_FOUND_BY_KMS = ("aws:principalarn", "aws:principalaccount", "aws:requesttag/", "aws:tagkeys")
+"""Condition keys, or the beginning of their names, that no caller brings: folded."""
+_OF_THE_CONNECTION = "kms:viaservice"
+"""The only key of KMS that is not found in the request."""
 
 
 def read_principals(path: Path, defaults: Defaults) -> dict[str, Caller]:
@@ -63,27 +69,28 @@ class _Reader:
         self.callers: dict[str, Caller] = {}
         self._file = file
         self._defaults = defaults
-        self._listed: dict[Principal, tuple[str, IdentityPermissions]] = {}
+        self._listed: dict[str, tuple[str, IdentityPermissions]] = {}
 
     def read(self, access_key: str, entry: Mapping[str, Any]) -> None:
         """Take in an entry that the schema has nothing against."""
         where: Where = ("principals", access_key)
         principal = self._principal(where, entry)
         texts = self._policies(where, entry)
+        context = self._context((*where, "context"), entry.get("context", {}))
         if principal is None or texts is None:
             return
         if texts and principal.arn == principal.account_arn:
             self._complain(where, "the root user of an account has no identity policies")
             return
         identity = identity_of_policies(texts)
-        first, same = self._listed.setdefault(principal, (access_key, identity))
+        first, same = self._listed.setdefault(principal.principal_arn, (access_key, identity))
         if identity != same:
             self._complain(
                 where,
-                f"{principal.arn} has other policies under {first}; a principal has the same ones "
-                "under each of its access keys",
+                f"{principal.principal_arn} has other policies under {first}; a user or role "
+                "has the same ones under each access key",
             )
-        self.callers[access_key] = Caller(principal, identity)
+        self.callers[access_key] = Caller(principal, identity, context=context)
 
     def _complain(self, where: Where, text: str) -> None:
         self.problems.append(self._file.problem(where, text))
@@ -116,3 +123,25 @@ class _Reader:
                 except BadFile as error:
                     self.problems += error.problems
         return texts if len(self.problems) == before else None
+
+    def _context(
+        self, where: Where, entry: Mapping[str, str | list[str]]
+    ) -> dict[str, tuple[str, ...]]:
+        """The condition keys that come with the caller, each with its values."""
+        context = {}
+        for name, given in entry.items():
+            values = (given,) if isinstance(given, str) else tuple(given)
+            key = condition_key(name)
+            folded = fold_key(name)
+            if key is None:
+                self._complain((*where, name), "AWS has no such condition key")
+            elif folded.startswith(_FOUND_BY_KMS) or (
+                folded.startswith("kms:") and folded != _OF_THE_CONNECTION
+            ):
+                self._complain(
+                    (*where, name), "KMS finds it in the request itself; leave it out here"
+                )
+            elif len(values) != 1 and not (values and key.multivalued):
+                self._complain((*where, name), f"{key.name} has one value; give one")
+            context[name] = values
+        return context
