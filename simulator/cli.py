@@ -6,9 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from simulator.commands import CommandFailed, demo, serve, vectors
+from simulator.commands import CommandFailed, demo, inspect, serve, vectors
 
-_COMMANDS = {"demo": demo, "serve": serve, "vectors": vectors}
+_COMMANDS = {"demo": demo, "inspect": inspect, "serve": serve, "vectors": vectors}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,7 +25,7 @@ from kms_fake.caller_arns import NoCaller
 from kms_fake.callers import Caller, default_principal
 from kms_fake.given_keys import GivenKey, add_key, is_region
 from kms_fake.http_server import LOOPBACK, HttpServer, is_loopback
-from kms_fake.roots import BadRoot, aws_root, root_from_der, roots_from_file
+from kms_fake.roots import BadRoot
 from nsm_fake import NsmPki
 from simulator import folder
 from simulator.clock import SimulatedClock
@@ -33,10 +33,8 @@ from simulator.environment import away_from_aws
 from simulator.key_file import Defaults, Progress, read_keys
 from simulator.management import Managed, UnsafeListener, managing
 from simulator.principal_file import named_principal, read_principals
+from simulator.roots import SIMULATED, roots_named
 from simulator.user_files import BadFile
-
-SIMULATED = "sim"
-AWS = "aws"
 
 _PROGRESS_SECONDS = 2.0
 
@@ -128,9 +126,7 @@ def _seed(options: Options, home: Path | None) -> bytes | None:
 
 def _roots(name: str, pki: NsmPki) -> list[Certificate]:
     try:
-        if name == SIMULATED:
-            return [root_from_der(pki.root_certificate_der)]
-        return [aws_root()] if name == AWS else roots_from_file(Path(name))
+        return roots_named(name, pki)
     except BadRoot as error:
         raise CannotServe(str(error)) from error
 
