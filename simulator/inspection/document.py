@@ -291,7 +291,12 @@ def _notes(
 ) -> Iterator[str]:
     """What a person should know, most urgent first."""
     if len(given.layers) > 1:
-        yield encoded_too_often(given, "AttestationDocument")
+        yield (
+            f"this is {' of '.join(given.encodings)}: encoded {len(given.layers)} times. SDKs and "
+            "the AWS CLI encode bytes themselves, so a text that is base64 already is encoded "
+            "again. Give boto3 bytes, not a str; give the AWS CLI "
+            "AttestationDocument@=fileb://FILE with the raw bytes"
+        )
     if given.kind is Kind.NSM_RESPONSE:
         yield (
             "this is a whole response of the NSM: KMS wants the bytes of its field document alone"
@@ -315,16 +320,6 @@ def _notes(
             "the enclave runs in debug mode: PCR0, PCR1 and PCR2 are zero, and a policy with the "
             "measurements of the image denies it"
         )
-
-
-def encoded_too_often(given: Given, member: str) -> str:
-    """The note on base64 of base64."""
-    wrapping = " of ".join(given.encodings)
-    return (
-        f"this is {wrapping}: encoded {len(given.layers)} times. SDKs and the AWS CLI encode "
-        "bytes themselves, so a text that is base64 already is encoded again. Give boto3 bytes, "
-        f"not a str; give the AWS CLI {member}@=fileb://FILE with the raw bytes"
-    )
 
 
 def _about_root(fields: AttestationDocument) -> str:

@@ -30,7 +30,7 @@ def document_text(report: DocumentReport) -> Iterator[str]:
         yield "What was given, sent to KMS as it is, gets:"
         yield from _refusal(report.as_given)
     yield ""
-    yield from _refusals(report.refusals)
+    yield from _refusals(report.refusals, "the document inside" if report.as_given else "it")
     if report.document:
         yield ""
         yield from _fields(report.document)
@@ -58,12 +58,12 @@ def _input(report: DocumentReport) -> Iterator[str]:
     yield f"SHA-256 {given.sha256}"
 
 
-def _refusals(refusals: Iterable[Refusal]) -> Iterator[str]:
+def _refusals(refusals: Iterable[Refusal], what: str) -> Iterator[str]:
     origins = [refusal for refusal in refusals if refusal.follows_from is None]
     if not origins:
-        yield "No rule about documents refuses it."
+        yield f"No rule about documents refuses {what}."
         return
-    yield "Rules that refuse it, in the order of the checks; KMS answers with the first:"
+    yield f"Rules that refuse {what}, in the order of the checks; KMS answers with the first:"
     for origin in origins:
         yield from _refusal(origin)
         after = [refusal.rule for refusal in refusals if refusal.follows_from == origin.rule]

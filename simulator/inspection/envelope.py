@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 from scenarios.workload import envelope as kms_layout
 from simulator.inspection import asn1
 from simulator.inspection.cms import Content, EnvelopedData, NotEnvelopedData, Recipient, describe
-from simulator.inspection.document import Input, Unreadable, encoded_too_often, what_it_is
+from simulator.inspection.document import Input, Unreadable, what_it_is
 from simulator.inspection.given import Given, Kind
 from simulator.inspection.parsers import ParserReport, parsers_that_fail, parsers_that_read
 
@@ -135,7 +135,10 @@ def _difference(blob: bytes) -> str | None:
 
 def _notes(given: Given, enveloped: EnvelopedData, *, der: bool) -> Iterator[str]:
     if len(given.layers) > 1:
-        yield encoded_too_often(given, "the member")
+        yield (
+            f"this is {' of '.join(given.encodings)}: encoded {len(given.layers)} times. SDKs give "
+            "bytes and the AWS CLI prints base64, once; somebody on the way encoded it again"
+        )
     if der:
         yield (
             "KMS writes BER with indefinite lengths: this is DER, so somebody encoded it again, or "
