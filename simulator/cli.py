@@ -6,9 +6,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from simulator.commands import CommandFailed, demo, inspect, serve, vectors
+from simulator.commands import CommandFailed, demo, explain, inspect, serve, vectors
 
-_COMMANDS = {"demo": demo, "inspect": inspect, "serve": serve, "vectors": vectors}
+_COMMANDS = {
+    "demo": demo,
+    "explain": explain,
+    "inspect": inspect,
+    "serve": serve,
+    "vectors": vectors,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

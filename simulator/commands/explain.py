@@ -1,0 +1,72 @@
+"""`attested-kms explain`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from simulator.commands import CommandFailed, show
+
+HELP = "say what an error of KMS or of a client means, and how to mend it"
+
+# The values of simulator.explanations' Sdk, without importing it.
+SDKS = ("rust", "go", "python", "java", "javascript", "c", "cli")
+
+_UNKNOWN = 1
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The text, and how to answer."""
+    parser.description = (
+        "Explain an error text: a fragment, a JSON body, a traceback, a whole log. Exit codes: 0 "
+        "explained, 1 unknown, 2 no text or wrong usage."
+    )
+    parser.add_argument(
+        "text", nargs="*", metavar="TEXT", help="the text, or - to read it from standard input"
+    )
+    parser.add_argument("--sdk", choices=SDKS, help="show the fix for this SDK only")
+    parser.add_argument(
+        "--json", action="store_true", help="answer in JSON (simulator/schemas/explain.schema.json)"
+    )
+    parser.add_argument("--list", action="store_true", help="show all explanations")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Explain the text, or list what can be explained."""
+    text = _text(options)
+
+    from simulator.explanations import Sdk, explain, report
+
+    sdk = Sdk(options.sdk) if options.sdk else None
+    if options.list:
+        show(json.dumps(report.list_as_json(sdk), indent=2) if options.json else _list())
+        return 0
+    found = explain(text)
+    answer = json.dumps(report.as_json(found, text, sdk), indent=2) if options.json else ""
+    show(answer or report.as_text(found, sdk))
+    return 0 if found else _UNKNOWN
+
+
+def _list() -> str:
+    from simulator.explanations import report
+
+    return report.list_as_text()
+
+
+def _text(options: argparse.Namespace) -> str:
+    if options.list:
+        if options.text:
+            raise CommandFailed("--list takes no TEXT. Leave one of them out.", exit_code=2)
+        return ""
+    if options.text == ["-"]:
+        text = sys.stdin.buffer.read().decode(errors="replace")
+    else:
+        text = " ".join(options.text)
+    if not text.strip():
+        raise CommandFailed(
+            "There is no text to explain. Give it as an argument, in quotes, or on standard input "
+            "with -.",
+            exit_code=2,
+        )
+    return text

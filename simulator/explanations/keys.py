@@ -1,0 +1,203 @@
+"""Explanations: ciphertexts, key ids, and the state and usage of keys."""
+
+from __future__ import annotations
+
+from kms_fake.evidence import Evidence
+from simulator.explanations.model import Cause, Claim, Explanation, Sdk
+
+_SNAPSHOTS = "AWS-validated snapshots of LocalStack (test_kms.snapshot.json)"
+_KMS = ("kms", "decrypt", "generatedatakey")
+_ONE_WORD = "InvalidCiphertextException"
+_KEY_ARNS = tuple(f"arn:{partition}:kms:{{}}" for partition in ("aws", "aws-us-gov", "aws-cn"))
+
+EXPLANATIONS = (
+    Explanation(
+        id="ciphertext.decryption",
+        error="InvalidCiphertextException, with an empty message",
+        texts=(_ONE_WORD,),
+        meaning="KMS knows the key, and the ciphertext does not open with it.",
+        fix="Send the EncryptionContext of Encrypt or GenerateDataKey again, exactly; for an RSA "
+        "key send KeyId and EncryptionAlgorithm too.",
+        per_sdk={
+            Sdk.C: "kmstool_enclave_cli decrypt --key-id ARN "
+            "--encryption-algorithm RSAES_OAEP_SHA_256 for an RSA key",
+            Sdk.CLI: "--encryption-context name=value; --ciphertext-blob fileb://blob.bin",
+            Sdk.JAVASCRIPT: "the SDK prints UnknownError for the empty message",
+        },
+        causes=(
+            Cause(
+                "EncryptionContext missing or different, in a value's case or spaces too",
+                "CloudTrail shows the context of the call that encrypted",
+            ),
+            Cause(
+                "The key is asymmetric, and KeyId or EncryptionAlgorithm is missing",
+                "the ciphertext is as long as the key: 256 bytes for RSA-2048",
+            ),
+            Cause("The ciphertext was changed or cut", "compare lengths and hashes"),
+        ),
+    ),
+    Explanation(
+        id="ciphertext.unparsable",
+        error="InvalidCiphertextException, with an empty message",
+        texts=(_ONE_WORD,),
+        meaning="CiphertextBlob is nothing that KMS wrote: it names no key.",
+        fix="Send the bytes of CiphertextBlob themselves, decoded once.",
+        per_sdk={
+            Sdk.PYTHON: "CiphertextBlob=base64.b64decode(text)",
+            Sdk.GO: "base64.StdEncoding.DecodeString(text)",
+            Sdk.RUST: "Blob::new(base64_decoded)",
+            Sdk.JAVA: "SdkBytes.fromByteArray(Base64.getDecoder().decode(text))",
+            Sdk.JAVASCRIPT: 'Buffer.from(text, "base64")',
+            Sdk.C: "kmstool_enclave_cli --ciphertext takes base64, once",
+            Sdk.CLI: "--ciphertext-blob fileb://blob.bin, not the base64 text in version 1",
+        },
+        causes=(
+            Cause("base64 text given as bytes", "the first bytes are the letters AQIC"),
+            Cause("A ciphertext of the AWS Encryption SDK", "its base64 starts with AYAD or AgV4"),
+            Cause("A ciphertext of another KMS or emulator", "where was it encrypted?"),
+            Cause("CiphertextForRecipient sent back to KMS", "starts with 30 80"),
+        ),
+    ),
+    Explanation(
+        id="ciphertext.foreign-key",
+        error="AccessDeniedException: The ciphertext refers to a customer master key that does "
+        "not exist, does not exist in this region, or you are not allowed to access.",
+        texts=(
+            (
+                "The ciphertext refers to a customer master key that does not exist, does not "
+                "exist in this region, or you are not allowed to access"
+            ),
+        ),
+        meaning="The ciphertext names a key that this account and Region do not have, or that the "
+        "caller may not use.",
+        fix="Call the Region of the key; pass KeyId with the full ARN, so that the answer says "
+        "which of the three it is.",
+        causes=(
+            Cause("Another Region", "the key's ARN names its Region; endpoint and client, theirs"),
+            Cause("Credentials of another account or role", "aws sts get-caller-identity"),
+            Cause("No kms:Decrypt on this key", "GenerateDataKey works with the same credentials"),
+            Cause("The key is deleted", "aws kms describe-key --key-id ARN"),
+        ),
+    ),
+    Explanation(
+        id="key-id.not-found",
+        error="NotFoundException: Key '...' does not exist; Invalid keyId '...'; Invalid arn ...; "
+        "Alias ... is not found.",
+        texts=(
+            *(f"Key '{arn}' does not exist" for arn in _KEY_ARNS),
+            "NotFoundException{}Invalid keyId",
+            "NotFoundException{}Invalid arn",
+            *(f"Alias {arn} is not found" for arn in _KEY_ARNS),
+            "Invalid keyId",
+        ),
+        near=("kms", "key", "notfoundexception"),
+        meaning="KeyId names no key of this account in this Region.",
+        fix="Use the full key ARN, and a client of its Region.",
+        causes=(
+            Cause("The client's Region is another", "Invalid arn REGION says so"),
+            Cause("A name that is no key id, ARN or alias/...", "Invalid keyId says so"),
+            Cause("Another account", "the ARN in the message names the account that was searched"),
+            Cause("The server of the test was started anew, and its keys are gone", "create them"),
+        ),
+    ),
+    Explanation(
+        id="key-id.mismatch",
+        error="IncorrectKeyException: The key ID in the request does not identify a CMK that can "
+        "perform this operation.",
+        texts=(
+            "The key ID in the request does not identify a CMK that can perform this operation",
+            "IncorrectKeyException",
+        ),
+        meaning="KeyId names another key than the one that encrypted.",
+        fix="Pass the ARN of the key that encrypted, or treat it as an attack: who chose the blob?",
+        causes=(
+            Cause("An alias that points to a new key since", "aws kms describe-key alias/..."),
+            Cause("Ciphertexts of two keys or Regions mixed up", "log KeyId when encrypting"),
+            Cause("The host swapped the ciphertext", "KeyId set in the enclave is what caught it"),
+        ),
+    ),
+    Explanation(
+        id="key.disabled",
+        error="DisabledException: ... is disabled.",
+        texts=("DisabledException", *(f"{arn} is disabled" for arn in _KEY_ARNS)),
+        near=_KMS,
+        meaning="The key is disabled.",
+        fix="aws kms enable-key --key-id ARN",
+        causes=(Cause("Somebody disabled it", "CloudTrail: DisableKey"),),
+    ),
+    Explanation(
+        id="key.state",
+        error="KMSInvalidStateException: ... is pending deletion. (or pending import)",
+        texts=(
+            "KMSInvalidStateException",
+            *(f"{arn} is pending deletion" for arn in _KEY_ARNS),
+            *(f"{arn} is pending import" for arn in _KEY_ARNS),
+        ),
+        meaning="The key is in a state in which it cannot be used.",
+        fix="pending deletion: aws kms cancel-key-deletion, then enable-key. pending import: "
+        "import the key material.",
+        causes=(
+            Cause("pending deletion", "aws kms describe-key shows DeletionDate"),
+            Cause("pending import: no key material, or it has expired", "Origin is EXTERNAL"),
+            Cause("Its key store is disconnected", "aws kms describe-custom-key-stores"),
+        ),
+    ),
+    Explanation(
+        id="key.usage",
+        error="InvalidKeyUsageException: ... key usage is ... which is not valid for ...",
+        texts=("key usage is {} which is not valid for", "InvalidKeyUsageException"),
+        meaning="The key was created for something else, for example SIGN_VERIFY.",
+        fix="Use a key with KeyUsage ENCRYPT_DECRYPT; GenerateDataKey wants a symmetric one. The "
+        "usage of a key cannot be changed.",
+        causes=(
+            Cause("A signing or MAC key", "aws kms describe-key shows KeyUsage and KeySpec"),
+            Cause("The wrong alias", "aws kms list-aliases"),
+        ),
+    ),
+    Explanation(
+        id="key.algorithm",
+        error="InvalidKeyUsageException: the key does not support the algorithm",
+        meaning="EncryptionAlgorithm does not fit the key's KeySpec.",
+        fix="Symmetric keys: SYMMETRIC_DEFAULT or nothing. RSA keys: the algorithm that encrypted.",
+        causes=(Cause("An algorithm of RSA with a symmetric key, or the reverse", "describe-key"),),
+    ),
+    Explanation(
+        id="key.mac-algorithm",
+        error="InvalidKeyUsageException: Algorithm ... is incompatible with key spec ...",
+        texts=("Algorithm {} is incompatible with key spec",),
+        near=("kms", "invalidkeyusageexception", "hmac"),
+        meaning="MacAlgorithm does not fit the HMAC key's size.",
+        fix="Use the algorithm of the key's KeySpec: HMAC_SHA_256 for HMAC_256.",
+        claim=Claim(Evidence.REPORTED, _SNAPSHOTS),
+    ),
+    Explanation(
+        id="key.origin",
+        error="UnsupportedOperationException: ... origin is ... which is not valid for this "
+        "operation.",
+        texts=("origin is {} which is not valid for this operation",),
+        near=(*_KMS, "unsupportedoperationexception"),
+        meaning="The operation is for keys of another origin: imported ones, or KMS's own.",
+        fix="aws kms describe-key shows Origin; create a key with the one you need.",
+        claim=Claim(Evidence.REPORTED, _SNAPSHOTS),
+    ),
+    Explanation(
+        id="key.rotation",
+        error="KMSInvalidStateException, LimitExceededException: on-demand rotation",
+        texts=(
+            "The on-demand rotations limit has been reached for the given keyId",
+            "No available key material pending rotation for the key",
+            "cannot be imported into KMS key{}pending rotation",
+        ),
+        meaning="Rotation on demand: the limit is reached, or key material is missing or waiting.",
+        fix="aws kms list-key-rotations --key-id ARN; import or rotate the pending material first.",
+        claim=Claim(Evidence.REPORTED, _SNAPSHOTS),
+    ),
+    Explanation(
+        id="key.signature",
+        error="KMSInvalidSignatureException, KMSInvalidMacException, with an empty message",
+        texts=("KMSInvalidSignatureException", "KMSInvalidMacException"),
+        meaning="Verify or VerifyMac: signature or MAC is not of this message, key and algorithm.",
+        fix="Use the same MessageType, algorithm and key as when it was made.",
+        claim=Claim(Evidence.REPORTED, _SNAPSHOTS),
+    ),
+)

@@ -1,0 +1,228 @@
+"""Explanations: requests that KMS refuses for their members, and what it says of its neighbours."""
+
+from __future__ import annotations
+
+from kms_fake.evidence import Evidence
+from simulator.explanations import snippets
+from simulator.explanations.model import Cause, Claim, Explanation, Sdk
+
+_SNAPSHOTS = Claim(
+    Evidence.REPORTED, "AWS-validated snapshots of LocalStack (test_kms.snapshot.json)"
+)
+_MEMBERS = (
+    *("recipient.attestationDocument", "ciphertextBlob", "numberOfBytes", "keyId", "plaintext"),
+    *("encryptionAlgorithm", "grantTokens", "encryptionContext", "keyAgreementAlgorithm"),
+    *("keyPairSpec", "macAlgorithm", "signingAlgorithm", "keyUsage", "keySpec", "policyName"),
+    *("tags.{}.member.tagKey", "tags.{}.member.tagValue", "grantId", "aliasName", "targetKeyId"),
+)
+
+EXPLANATIONS = (
+    Explanation(
+        id="request.data-key-size",
+        error="ValidationException: Please specify either number of bytes or key spec.",
+        texts=("Please specify either number of bytes or key spec",),
+        meaning="GenerateDataKey wants KeySpec or NumberOfBytes: one, not both, not none.",
+        fix="Set KeySpec to AES_256, and nothing for NumberOfBytes.",
+        per_sdk=snippets.DATA_KEY_SIZE,
+        causes=(
+            Cause("Neither is set", "the proxy dropped the member, or mapped its name to null"),
+            Cause("Both are set", "a default of the wrapper beside your own"),
+        ),
+        field_note="7",
+    ),
+    Explanation(
+        id="request.constraint",
+        error="ValidationException: 1 validation error detected: Value ... at '...' failed to "
+        "satisfy constraint: ...",
+        texts=tuple(f"at '{member}' failed to satisfy constraint" for member in _MEMBERS),
+        near=("validation error", "kms"),
+        meaning="The member in quotes is missing, too long, too short or none of its values.",
+        fix="Read the constraint in the message: null means missing; lengths are in bytes.",
+        causes=(
+            Cause("Value null: the member was not sent", "its name on the wire, capitals included"),
+            Cause("A value of another operation or spelling", "AES-256 instead of AES_256"),
+            Cause("AttestationDocument over 262144 bytes, or empty", "log its length"),
+        ),
+    ),
+    Explanation(
+        id="request.key-encryption-algorithm-value",
+        error="ValidationException: ... Value '...' at 'recipient.keyEncryptionAlgorithm' failed "
+        "to satisfy constraint: Member must satisfy enum value set: [RSAES_OAEP_SHA_256]",
+        texts=("at 'recipient.keyEncryptionAlgorithm' failed to satisfy constraint",),
+        meaning="KeyEncryptionAlgorithm has one value: RSAES_OAEP_SHA_256.",
+        fix="Send RSAES_OAEP_SHA_256, and open the envelope with SHA-256 for OAEP and for MGF1.",
+        per_sdk=snippets.RECIPIENT,
+        causes=(
+            Cause("RSAES_OAEP_SHA_1, as clients of 2020 to 2022 sent", "look at Recipient"),
+            Cause("SYMMETRIC_DEFAULT, meant for EncryptionAlgorithm", "look at Recipient"),
+        ),
+        rules=("request.constraint",),
+        claim=Claim(Evidence.INFERRED, "KMS's form of such errors; its value list in botocore"),
+    ),
+    Explanation(
+        id="request.key-spec-value",
+        error="ValidationException: ... Value 'AES-256' at 'keySpec' failed to satisfy "
+        "constraint: Member must satisfy enum value set: [RSA_2048, ...]",
+        texts=("Value 'AES{}' at 'keySpec' failed to satisfy constraint",),
+        meaning="The value is misspelt. The list in the message is of another operation: "
+        "GenerateDataKey takes AES_256 and AES_128.",
+        fix="Write AES_256 or AES_128, with an underscore.",
+        per_sdk=snippets.DATA_KEY_SIZE,
+        rules=("request.constraint",),
+        claim=Claim(Evidence.REPORTED, "boto/boto3, issue 3428"),
+    ),
+    Explanation(
+        id="request.object",
+        error="SerializationException: the request is not a JSON object",
+        meaning="The body is no JSON object.",
+        fix="POST a JSON object with Content-Type application/x-amz-json-1.1.",
+        causes=(Cause("A list, a string or double-encoded JSON", "log the body"),),
+    ),
+    Explanation(
+        id="request.member-type",
+        error="SerializationException: a member has the wrong JSON type",
+        texts=("SerializationException",),
+        near=("kms", "recipient", "trentservice"),
+        meaning="A member of the JSON has another type than the model's, for example Recipient as "
+        "a string instead of an object.",
+        fix='Recipient is an object: {"KeyEncryptionAlgorithm": ..., "AttestationDocument": '
+        '"<base64>"}; blobs are base64 strings; NumberOfBytes is a number.',
+        per_sdk=snippets.RECIPIENT,
+        causes=(
+            Cause("Recipient sent as the document itself", "raw JSON of one's own client"),
+            Cause("Bytes as an array of numbers", "a Uint8Array through JSON.stringify"),
+        ),
+        field_note="6",
+    ),
+    Explanation(
+        id="request.dry-run",
+        error="DryRunOperationException: The request would have succeeded, but the DryRun option "
+        "is set.",
+        texts=(
+            "The request would have succeeded, but the DryRun option is set",
+            "DryRunOperationException",
+        ),
+        meaning="Success: all checks passed, and DryRun asked for nothing more.",
+        fix="Take DryRun out to get the answer.",
+    ),
+    Explanation(
+        id="request.dry-run-modifiers",
+        error="UnsupportedOperationException: DryRunModifiers is not simulated",
+        meaning="A limit of attested-kms, not of KMS.",
+        fix="Leave DryRunModifiers out in tests.",
+    ),
+    Explanation(
+        id="request.region",
+        error="InvalidSignatureException: the credential scope names no Region",
+        meaning="The Region in the request's signature is none that exists.",
+        fix="Set AWS_REGION, or the client's region, to a real one such as us-east-1.",
+        causes=(Cause("Unset or misspelt in the enclave, which inherits nothing", "env"),),
+    ),
+    Explanation(
+        id="request.number-of-bytes",
+        error="ValidationException: NumberOfBytes is required.",
+        texts=("NumberOfBytes is required",),
+        meaning="GenerateRandom wants NumberOfBytes.",
+        fix="Set NumberOfBytes, 1 to 1024.",
+        claim=_SNAPSHOTS,
+    ),
+    Explanation(
+        id="request.plaintext-size",
+        error="ValidationException: Algorithm ... and key spec ... cannot encrypt data larger "
+        "than ... bytes.",
+        texts=("and key spec {} cannot encrypt data larger than",),
+        meaning="The plaintext is too long for this RSA key and padding.",
+        fix="Encrypt a data key with it and the data with that, or use a symmetric key (4096 "
+        "bytes).",
+        rules=("encrypt.length",),
+        claim=_SNAPSHOTS,
+    ),
+    Explanation(
+        id="request.digest",
+        error="ValidationException: Digest is invalid length for algorithm ...",
+        texts=("Digest is invalid length for algorithm",),
+        meaning="MessageType is DIGEST, and Message is not as long as the algorithm's hash.",
+        fix="Hash with the algorithm's own hash, or send MessageType RAW.",
+        claim=_SNAPSHOTS,
+    ),
+    Explanation(
+        id="request.key-usage",
+        error="ValidationException: You must specify a KeyUsage value ...; KeyUsage ... is not "
+        "compatible with KeySpec ...",
+        texts=(
+            "You must specify a KeyUsage value for all KMS keys except for symmetric encryption",
+            "KeyUsage {} is not compatible with KeySpec",
+        ),
+        meaning="CreateKey: KeyUsage is missing, or does not go with KeySpec.",
+        fix="Set KeyUsage for every KeySpec but SYMMETRIC_DEFAULT.",
+        claim=_SNAPSHOTS,
+    ),
+    Explanation(
+        id="request.alias",
+        error='ValidationException: Alias must start with the prefix "alias/".',
+        texts=("Alias must start with the prefix alias/",),
+        meaning="An alias's name includes its prefix.",
+        fix="Write alias/NAME.",
+        claim=_SNAPSHOTS,
+    ),
+    Explanation(
+        id="request.import",
+        error="ValidationException: A validTo date must be set if the ExpirationModel is "
+        "KEY_MATERIAL_EXPIRES",
+        texts=("A validTo date must be set if the ExpirationModel is KEY_MATERIAL_EXPIRES",),
+        meaning="ImportKeyMaterial: the material is to expire, and no date says when.",
+        fix="Set ValidTo, or ExpirationModel KEY_MATERIAL_DOES_NOT_EXPIRE.",
+        claim=_SNAPSHOTS,
+    ),
+    Explanation(
+        id="request.tags",
+        error="TagException: Duplicate tag keys; Tags beginning with aws: are reserved; Too many "
+        "tags",
+        texts=("TagException{}tag",),
+        meaning="CreateKey or TagResource: the tags break a rule.",
+        fix="Up to 50 tags, each key once, none that begins with aws:.",
+        claim=_SNAPSHOTS,
+    ),
+    Explanation(
+        id="request.primary-key",
+        error="UnsupportedOperationException: ... is not a multi-region primary key.",
+        texts=("is not a multi-region primary key",),
+        meaning="The operation is for the primary of a multi-Region key.",
+        fix="Call it with the primary's ARN, in its Region.",
+        claim=_SNAPSHOTS,
+    ),
+    Explanation(
+        id="encrypt.length",
+        error="ValidationException: the plaintext is too long for this RSA key",
+        meaning="Encrypt with an RSA key takes less than the key's size: 190 bytes for RSA-2048 "
+        "with RSAES_OAEP_SHA_256.",
+        fix="Encrypt a data key with it and the data with that.",
+    ),
+    Explanation(
+        id="encrypt.algorithm",
+        error="InvalidKeyUsageException: the key does not Encrypt with this algorithm",
+        meaning="EncryptionAlgorithm does not fit the key, or is missing for an RSA key.",
+        fix="RSA keys need EncryptionAlgorithm RSAES_OAEP_SHA_256; symmetric ones need none.",
+        per_sdk={
+            Sdk.RUST: ".encryption_algorithm(EncryptionAlgorithmSpec::RsaesOaepSha256)",
+            Sdk.GO: "EncryptionAlgorithm: types.EncryptionAlgorithmSpecRsaesOaepSha256",
+            Sdk.PYTHON: 'EncryptionAlgorithm="RSAES_OAEP_SHA_256"',
+            Sdk.JAVA: ".encryptionAlgorithm(EncryptionAlgorithmSpec.RSAES_OAEP_SHA_256)",
+            Sdk.JAVASCRIPT: 'EncryptionAlgorithm: "RSAES_OAEP_SHA_256"',
+            Sdk.C: "--encryption-algorithm RSAES_OAEP_SHA_256 with --key-id",
+            Sdk.CLI: "--encryption-algorithm RSAES_OAEP_SHA_256",
+        },
+    ),
+    Explanation(
+        id="re-encrypt.rsa",
+        error="UnsupportedOperationException: ReEncrypt to an RSA key is not simulated",
+        meaning="A limit of attested-kms, not of KMS.",
+        fix="Re-encrypt to a symmetric key in tests.",
+    ),
+    Explanation(
+        id="replicate-key.exists",
+        error="AlreadyExistsException: the key is already in that Region",
+        meaning="ReplicateKey: there is a replica in that Region.",
+        fix="Use the replica that is there; its key id is the same.",
+    ),
+)

@@ -1,0 +1,162 @@
+"""Explanations: what `attested-kms serve` and the fake around it refuse, and other emulators."""
+
+from __future__ import annotations
+
+from kms_fake.evidence import Evidence
+from simulator.explanations.model import Cause, Claim, Explanation
+
+_KMS = ("kms", "decrypt", "generatedatakey")
+
+EXPLANATIONS = (
+    Explanation(
+        id="policy.type",
+        error="SerializationException: Policy is not a string",
+        meaning="A key policy is a string that holds JSON, not JSON itself.",
+        fix="json.dumps the policy, or quote it.",
+    ),
+    Explanation(
+        id="policy.malformed",
+        error="MalformedPolicyDocumentException",
+        texts=("MalformedPolicyDocumentException",),
+        near=_KMS,
+        meaning="The key policy is no valid policy.",
+        fix="Mend what the message names; `attested-kms policy check FILE` gives the place.",
+        causes=(
+            Cause("Principal missing in a statement", "key policies need it, IAM's must not"),
+            Cause("A misspelt element or operator", "Statement, Effect, Action, Condition"),
+            Cause(
+                "A principal that does not exist", "real KMS looks it up, also just after creation"
+            ),
+        ),
+    ),
+    Explanation(
+        id="policy.unsupported",
+        error="UnsupportedOperationException: the policy uses what is not evaluated",
+        meaning="A limit of attested-kms: real KMS takes this policy; here it would be ignored.",
+        fix="Use the operators and keys that the README lists, or test this policy on real KMS.",
+    ),
+    Explanation(
+        id="operation.object",
+        error="SerializationException: the request is not a JSON object",
+        meaning="The body is no JSON object.",
+        fix="POST a JSON object, {} where the operation takes nothing.",
+    ),
+    Explanation(
+        id="caller.inactive-key",
+        error="UnrecognizedClientException: the access key is inactive or deleted",
+        texts=(
+            "UnrecognizedClientException",
+            "The security token included in the request is invalid",
+        ),
+        near=_KMS,
+        meaning="AWS does not know these credentials (any more).",
+        fix="Get new credentials for the enclave: the parent hands them over, and they expire.",
+        causes=(
+            Cause("The session's credentials were not renewed", "ExpiredTokenException says so"),
+            Cause("AWS_SESSION_TOKEN missing or of another session", "all three go together"),
+            Cause("Credentials of another partition", "aws-cn and aws-us-gov have their own"),
+        ),
+    ),
+    Explanation(
+        id="caller.expired",
+        error="ExpiredTokenException: The security token included in the request is expired",
+        texts=("The security token included in the request is expired", "ExpiredTokenException"),
+        near=_KMS,
+        meaning="The session is over.",
+        fix="Hand new credentials to the enclave before they expire.",
+        claim=Claim(Evidence.DOCUMENTED, '"Common Error Types", AWS KMS API Reference'),
+    ),
+    Explanation(
+        id="caller.clock",
+        error="InvalidSignatureException: Signature expired: ... is now earlier than ...",
+        texts=(
+            "InvalidSignatureException{}Signature expired",
+            "Signature expired:{}is now earlier",
+        ),
+        near=_KMS,
+        meaning="The clock of the machine that signs is more than five minutes off.",
+        fix="Set the clock; in an enclave it comes from the hypervisor, in a container from the "
+        "host.",
+        rules=("request.region",),
+        claim=Claim(Evidence.REPORTED, "a log of credstash: KMS Decrypt, (... - 5 min.)"),
+    ),
+    Explanation(
+        id="http.authentication",
+        error="MissingAuthenticationTokenException",
+        texts=("MissingAuthenticationTokenException",),
+        near=_KMS,
+        meaning="The request has no Signature Version 4 Authorization header.",
+        fix="Call through an SDK, with any access key and secret: attested-kms checks none.",
+        causes=(Cause("curl or a health check", "look for an Authorization header"),),
+    ),
+    Explanation(
+        id="http.operation",
+        error="UnknownOperationException",
+        texts=("UnknownOperationException",),
+        near=_KMS,
+        meaning="X-Amz-Target names no operation, or the method is not POST.",
+        fix="POST with X-Amz-Target: TrentService.OPERATION.",
+    ),
+    Explanation(
+        id="http.service",
+        error="UnknownServiceException: this service is not served here",
+        meaning="attested-kms answers kms, iam and sts only.",
+        fix="Set AWS_ENDPOINT_URL_KMS instead of AWS_ENDPOINT_URL, so that other services go on "
+        "elsewhere.",
+    ),
+    Explanation(
+        id="http.moto",
+        error="ValidationException: moto could not answer",
+        meaning="A limit of attested-kms: moto, which does the operations beside the attested "
+        "ones, did not foresee this request.",
+        fix="Compare the request with the API's reference; if it is right, report it.",
+    ),
+    Explanation(
+        id="http.protocol",
+        error="BadRequestException: the request was not read",
+        meaning="What came is no HTTP/1.1 request.",
+        fix="Use http://, not https://, unless the server was given a certificate.",
+        causes=(Cause("TLS to a plain port", "the first byte is 0x16"),),
+    ),
+    Explanation(
+        id="http.body",
+        error="SerializationException: the body could not be read",
+        meaning="The body is shorter than Content-Length, or no JSON.",
+        fix="Send the whole body, with its length in bytes.",
+    ),
+    Explanation(
+        id="http.length",
+        error="RequestEntityTooLargeException",
+        meaning="The body is over 2 MiB; no request of KMS is that long.",
+        fix="Send the document itself, at most 262144 bytes.",
+    ),
+    Explanation(
+        id="http.timeout",
+        error="RequestTimeoutException",
+        meaning="The rest of the body did not come in time.",
+        fix="Look for a proxy that holds back bytes, or a wrong Content-Length.",
+    ),
+    Explanation(
+        id="emulator.localstack-ciphertext",
+        error="InvalidCiphertextException: LocalStack is unable to deserialize the ciphertext "
+        "blob.",
+        texts=(
+            "InvalidCiphertextException: LocalStack is unable to deserialize the ciphertext blob",
+            "LocalStack is unable to deserialize the ciphertext blob",
+        ),
+        meaning="LocalStack's own text: the blob is not in its format. Real KMS says nothing here.",
+        fix="Encrypt with the same endpoint that decrypts.",
+        rules=("ciphertext.unparsable",),
+        claim=Claim(Evidence.REPORTED, "localstack/localstack, issue 11313"),
+    ),
+    Explanation(
+        id="emulator.localstack-recipient",
+        error="InternalError: exception while calling kms.Decrypt: 'AttestationDocument'",
+        texts=("exception while calling kms.Decrypt: 'AttestationDocument'",),
+        meaning="LocalStack's own text: Recipient without AttestationDocument. It checks nothing "
+        "of the document: what it takes, real KMS may refuse.",
+        fix="Put AttestationDocument into Recipient, and test against attested-kms.",
+        rules=("recipient.attestation-document",),
+        claim=Claim(Evidence.REPORTED, "a run of localstack-core 2026.3.0; its kms/provider.py"),
+    ),
+)

@@ -1,0 +1,30 @@
+"""All explanations, in the order in which equally good ones are shown."""
+
+from __future__ import annotations
+
+from simulator.explanations import (
+    authorization,
+    clients,
+    documents,
+    envelopes,
+    host,
+    keys,
+    recipient,
+    requests,
+    servers,
+)
+from simulator.explanations.model import Explanation
+
+EXPLANATIONS: tuple[Explanation, ...] = (
+    *recipient.EXPLANATIONS,
+    *documents.EXPLANATIONS,
+    *authorization.EXPLANATIONS,
+    *keys.EXPLANATIONS,
+    *requests.EXPLANATIONS,
+    *servers.EXPLANATIONS,
+    *clients.EXPLANATIONS,
+    *envelopes.EXPLANATIONS,
+    *host.EXPLANATIONS,
+)
+
+BY_ID = {explanation.id: explanation for explanation in EXPLANATIONS}

@@ -1,0 +1,509 @@
+"""`attested-kms explain`: every text of the fake and of its clients, as users paste it."""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from botocore.exceptions import ClientError, ParamValidationError
+
+from kms_fake import KmsRefusal, serving
+from kms_fake.evidence import Evidence
+from kms_fake.other_refusals import OTHER_REFUSALS, OtherRefusal
+from kms_fake.rules import RULES, Rule
+from simulator import cli
+from simulator.commands import explain as command
+from simulator.explanations import BY_ID, EXPLANATIONS, Explanation, Role, Sdk, explain
+from simulator.explanations.report import as_json, evidence, list_as_json, rules, source
+from tests.kms_fake import world
+from tests.kms_fake.conftest import client
+from tests.kms_fake.rule_cases import SINGLES, Case
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = json.loads((ROOT / "simulator" / "schemas" / "explain.schema.json").read_text())
+TRANSCRIPTS = yaml.safe_load((Path(__file__).parent / "transcripts.yaml").read_text())
+ALL_ROWS: tuple[Rule | OtherRefusal, ...] = (*RULES, *OTHER_REFUSALS)
+ROWS = {row.id for row in ALL_ROWS}
+
+NO_KEY = "You must specify a recipient public key in this request."
+NO_ALGORITHM = "You must specify an encryption algorithm in this request."
+DENIED = (
+    "User: arn:aws:sts::111122223333:assumed-role/enclave/i-0abc is not authorized to perform: "
+    "kms:Decrypt on resource: arn:aws:kms:us-east-1:111122223333:key/"
+    "1234abcd-12ab-34cd-56ef-1234567890ab because no resource-based policy allows the kms:Decrypt "
+    "action"
+)
+
+
+def ids(text: str) -> list[str]:
+    return [match.explanation.id for match in explain(text)]
+
+
+def all_rules(text: str) -> set[str]:
+    return {rule for match in explain(text) for rule in rules(match.explanation)}
+
+
+# The table itself.
+
+
+@pytest.mark.parametrize("entry", EXPLANATIONS, ids=lambda entry: entry.id)
+def test_an_entry_is_whole(entry: Explanation) -> None:
+    assert (entry.id in ROWS) is (entry.claim is None), "a row's evidence is its own"
+    assert source(entry)
+    assert set(evidence(entry).values()) <= {item.value for item in Evidence}
+    assert "recorded" not in evidence(entry).values()
+    assert set(entry.rules) <= ROWS
+    assert entry.error
+    assert entry.meaning.endswith(".")
+    assert entry.correction == "" or entry.field_note
+
+
+def test_ids_are_unique() -> None:
+    assert len(BY_ID) == len(EXPLANATIONS)
+
+
+@pytest.mark.parametrize("entry", EXPLANATIONS, ids=lambda entry: entry.id)
+def test_an_entry_is_found_by_its_id_and_by_each_of_its_texts(entry: Explanation) -> None:
+    assert ids(entry.id) == [entry.id]
+    for text in entry.texts:
+        assert entry.id in ids(text.replace("{}", " x "))
+
+
+# What the fake says.
+
+
+@pytest.mark.parametrize("case", SINGLES, ids=lambda case: case.name)
+def test_each_text_of_the_rule_table_finds_its_rule(case: Case) -> None:
+    request = case.request()
+    with pytest.raises(KmsRefusal) as caught:
+        world.fake(**request.settings).call(
+            request.operation, request.build(), caller=request.caller()
+        )
+    for text in (str(caught.value), json.dumps(caught.value.body()), caught.value.message):
+        assert case.rule in all_rules(text or "InvalidCiphertextException")
+
+
+@pytest.mark.parametrize("row", ALL_ROWS, ids=lambda row: row.id)
+def test_each_row_is_explained(row: Rule | OtherRefusal) -> None:
+    assert any(row.id in rules(entry) for entry in EXPLANATIONS), (
+        f"add an Explanation with the id {row.id} to simulator/explanations"
+    )
+    if isinstance(row, OtherRefusal) or row.text is None:
+        refusal = row.refuse("Something is wrong.")
+        assert ids(str(refusal)) == [row.id]
+        assert ids(json.dumps(refusal.body())) == [row.id]
+    assert ids(f"HTTP/1.1 400\nx-attested-kms-rule: {row.id}\n") == [row.id]
+
+
+def test_texts_that_rows_share_name_all_of_them_the_likelier_first() -> None:
+    assert ids(NO_ALGORITHM) == [
+        "recipient.key-encryption-algorithm",
+        "recipient.encryption-algorithm",
+    ]
+    assert ids('{"__type":"InvalidCiphertextException"}') == [
+        "ciphertext.decryption",
+        "ciphertext.unparsable",
+    ]
+
+
+def test_the_field_notes_8_1_are_corrected() -> None:
+    for match in explain(NO_ALGORITHM):
+        assert match.explanation.field_note == "8.1"
+        assert "KeyEncryptionAlgorithm" in match.explanation.correction
+
+
+def test_a_denial_names_its_causes_in_order() -> None:
+    (match,) = explain(DENIED)
+    causes = [cause.what for cause in match.explanation.causes]
+    words = ("No Recipient", "debug", "built again", "Upper-case", "condition key", "principal")
+    assert [next(i for i, cause in enumerate(causes) if word in cause) for word in words] == list(
+        range(6)
+    )
+    assert "kms:Sign" in causes[6]
+
+
+# What others say.
+
+
+@pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=lambda item: item["source"])
+def test_real_transcripts(transcript: dict[str, Any]) -> None:
+    assert ids(transcript["text"]) == transcript["finds"]
+    assert set(transcript.get("rules", ())) <= all_rules(transcript["text"])
+
+
+def test_there_are_enough_of_them() -> None:
+    with_rule = {item["source"] for item in TRANSCRIPTS if item.get("rules")}
+    assert len(with_rule) >= 15
+    assert all(item["source"].startswith("https://github.com/") for item in TRANSCRIPTS)
+
+
+ARN = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+CONSTRAINT = "1 validation error detected: Value {} failed to satisfy constraint: Member must "
+
+NEIGHBOURS = [
+    ("ValidationException: NumberOfBytes is required.", "request.number-of-bytes"),
+    (
+        CONSTRAINT.format("'1025' at 'numberOfBytes'") + "have value less than or equal to 1024",
+        "request.constraint",
+    ),
+    (
+        CONSTRAINT.format("at 'plaintext'") + "have length less than or equal to 4096",
+        "request.constraint",
+    ),
+    (
+        CONSTRAINT.format("'INVALID' at 'keyAgreementAlgorithm'")
+        + "satisfy enum value set: [ECDH]",
+        "request.constraint",
+    ),
+    (
+        CONSTRAINT.format("'RSAES_OAEP_SHA_1' at 'recipient.keyEncryptionAlgorithm'")
+        + "satisfy enum value set: [RSAES_OAEP_SHA_256]",
+        "request.key-encryption-algorithm-value",
+    ),
+    (
+        "The key ID in the request does not identify a CMK that can perform this operation.",
+        "key-id.mismatch",
+    ),
+    (f"{ARN} key usage is SIGN_VERIFY which is not valid for DeriveSharedSecret.", "key.usage"),
+    (f"DisabledException: {ARN} is disabled.", "key.disabled"),
+    (f"{ARN} is disabled.", "key.disabled"),
+    (f"KMSInvalidStateException: {ARN} is pending import.", "key.state"),
+    (f"Key '{ARN}' does not exist", "key-id.not-found"),
+    ("NotFoundException: Invalid keyId 'fake-key-id'", "key-id.not-found"),
+    ("NotFoundException: Invalid arn us-west-2", "key-id.not-found"),
+    ("The request would have succeeded, but the DryRun option is set.", "request.dry-run"),
+    (
+        "Algorithm RSAES_OAEP_SHA_256 and key spec RSA_2048 cannot encrypt data larger than 190.",
+        "request.plaintext-size",
+    ),
+    ("Digest is invalid length for algorithm ECDSA_SHA_256.", "request.digest"),
+    ("Algorithm HMAC_SHA_256 is incompatible with key spec HMAC_224.", "key.mac-algorithm"),
+    (f"KMS: {ARN} origin is EXTERNAL which is not valid for this operation.", "key.origin"),
+    ('Alias must start with the prefix "alias/". Please see https://docs.aws', "request.alias"),
+    ("KeyUsage KEY_AGREEMENT is not compatible with KeySpec RSA_2048", "request.key-usage"),
+    ("TagException: Duplicate tag keys", "request.tags"),
+    ("KMSInvalidSignatureException", "key.signature"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), NEIGHBOURS)
+def test_neighbouring_texts(text: str, expected: str) -> None:
+    assert ids(text) == [expected]
+
+
+RENDERINGS = {
+    "boto3": "botocore.exceptions.ClientError: An error occurred (ValidationException) when "
+    "calling the Decrypt operation: {}",
+    "JSON": '{{"__type":"ValidationException","message":"{}"}}',
+    "Rust": "Err(ServiceError(ServiceError {{ source: Unhandled(Unhandled {{ source: "
+    'ErrorMetadata {{ code: Some("ValidationException"), message: Some("{}"), extras: None }}, '
+    "meta: ... }}) }}))",
+    "Go": "operation error KMS: Decrypt, https response error StatusCode: 400, RequestID: "
+    "9a473643-0000, api error ValidationException: {}",
+    "Java": "software.amazon.awssdk.services.kms.model.KmsException: {} (Service: Kms, Status "
+    "Code: 400, Request ID: 9a473643-0000) (SDK Attempt Count: 1)",
+    "JavaScript": "ValidationException: {}\n    at throwDefaultError "
+    "(/app/node_modules/@smithy/smithy-client/dist-cjs/index.js:867:20)\n    at "
+    "de_CommandError (/app/node_modules/@aws-sdk/client-kms/dist-cjs/index.js)",
+    "CLI": "aws: [ERROR]: An error occurred (ValidationException) when calling the Decrypt "
+    "operation: {}",
+}
+
+
+@pytest.mark.parametrize("rendering", RENDERINGS.values(), ids=list(RENDERINGS))
+def test_as_each_sdk_prints_it(rendering: str) -> None:
+    assert ids(rendering.format(NO_KEY)) == ["public-key.missing"]
+    assert ids(rendering.format("Invalid public key")) == ["public-key.encoding"]
+
+
+DAMAGE: dict[str, Callable[[str], str]] = {
+    "upper case": str.upper,
+    "wrapped at words": lambda text: textwrap.fill(text, 30),
+    "wrapped within words": lambda text: "\r\n".join(
+        text[start : start + 31] for start in range(0, len(text), 31)
+    ),
+    "indented": lambda text: textwrap.indent(textwrap.fill(text, 30), "    | "),
+    "escaped": lambda text: json.dumps(text + "\n\tat x"),
+    "escaped twice": lambda text: json.dumps(json.dumps({"error": text + "\n"})),
+    "HTML": lambda text: html.escape(f"<b>{text}</b>"),
+    "coloured": lambda text: "\x1b[1m\x1b[91m" + text.replace(" ", " \x1b[0m\x1b[1m") + "\x1b[0m",
+    "colours copied": lambda text: "\u2190[31m" + text.replace(" ", " \u2190[39m"),
+    "colours escaped": lambda text: "\\u001b[31m" + text.replace(" ", " \\x1b[0m"),
+    "curly quotes": lambda text: f"\u201c{text.replace(chr(39), chr(0x2019))}\u201d",
+    "other spaces": lambda text: text.replace(" ", "\u00a0"),
+    "amid a log": lambda text: f"INFO started\n2026-01-27T19:10:11Z ERROR {text}\nINFO stopped\n",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=list(DAMAGE))
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"ValidationException: {NO_KEY}", "public-key.missing"),
+        (DENIED, "authorization.key-policy"),
+        ("Got non-200 answer from KMS: 400", "client.c"),
+        ("The NSM is old. [attested-kms: real text unknown, document.age]", "document.age"),
+        (f"Key '{ARN}' does not exist", "key-id.not-found"),
+    ],
+)
+def test_whatever_happened_to_it_on_the_way(
+    damage: Callable[[str], str], text: str, expected: str
+) -> None:
+    assert ids(damage(text)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("specify a recipient public key", ["public-key.missing"]),
+        ("no resource-based policy allows", ["authorization.key-policy"]),
+        ("because no resource-based policy allows", ["authorization.key-policy"]),
+        ("explicit deny in a resource-based policy", ["authorization.key-policy-deny"]),
+        (
+            "when calling the Decrypt operation: You must specify a recipient p",
+            ["public-key.missing"],
+        ),
+        ("...y a recipient public key in this request.", ["public-key.missing"]),
+        ("INFO x\nERROR You must specify a recipient pub...\nINFO y", ["public-key.missing"]),
+        ("non-200 answer from KMS", []),
+        ("Invalid public key", ["public-key.encoding"]),
+        (
+            "in this request",
+            [
+                "recipient.key-encryption-algorithm",
+                "recipient.encryption-algorithm",
+                "public-key.missing",
+            ],
+        ),
+    ],
+)
+def test_fragments(text: str, expected: Sequence[str]) -> None:
+    assert ids(text) == expected
+
+
+def test_several_errors_come_in_their_order_and_what_clients_print_around_is_left_out() -> None:
+    log = f"""
+    12:00:01 Got non-200 answer from KMS: 400
+    12:00:01 {{"__type":"ValidationException","message":"Invalid public key"}}
+    12:00:02 Could not decrypt ciphertext
+    12:00:05 {DENIED}
+    12:00:07 {NO_KEY}
+    12:00:09 {DENIED}
+    """
+    assert ids(log) == ["public-key.encoding", "authorization.key-policy", "public-key.missing"]
+
+
+def test_a_text_that_says_no_more_than_its_exception() -> None:
+    for text in (
+        "An error occurred (ValidationException) when calling the Decrypt operation: Whatever",
+        "operation error KMS: GenerateDataKey, api error ValidationException: Whatever",
+    ):
+        assert ids(text) == ["kms.validation"]
+        assert "document.signature" in all_rules(text)
+    text = "An error occurred (AccessDeniedException) when calling the Decrypt operation: "
+    assert ids(text) == ["kms.access-denied"]
+    assert ids("x is not authorized to perform: kms:Decrypt on resource: y") == [
+        "authorization.no-reason"
+    ]
+
+
+UNRELATED = {
+    "S3": "An error occurred (AccessDenied) when calling the GetObject operation: User: "
+    "arn:aws:sts::111122223333:assumed-role/app/i-0abc is not authorized to perform: s3:GetObject "
+    'on resource: "arn:aws:s3:::bucket/key" because no identity-based policy allows the '
+    "s3:GetObject action",
+    "S3, wrapped": "User: x is not authorized to perform: s3:GetObject on resource: y because no "
+    "identity-based policy allows the\ns3:GetObject action",
+    "DynamoDB": "botocore.exceptions.ClientError: An error occurred (ValidationException) when "
+    "calling the PutItem operation: 1 validation error detected: Value '' at 'tableName' failed to "
+    "satisfy constraint: Member must have length greater than or equal to 3",
+    "Docker": "docker: Error response from daemon: pull access denied for app, repository does "
+    "not exist or may require 'docker login': denied: requested access to the resource is denied.",
+    "Lambda": "An error occurred (AccessDeniedException) when calling the Invoke operation: User: "
+    "arn:aws:iam::111122223333:user/a is not authorized to perform: lambda:InvokeFunction on "
+    "resource: b because no resource-based policy allows the lambda:InvokeFunction action",
+    "rustc": "error[E0308]: mismatched types\n --> src/main.rs:2:18\n  |\n2 |     let x: i32 = "
+    '"a";\n  |            ---   ^^^ expected `i32`, found `&str`',
+    "SSH": 'Load key "/home/a/.ssh/id_rsa.pub": invalid format; Invalid public key in line 3',
+    "SQS": "SSO/role is not authorized to perform: sqs:receivemessage on resource: arn:aws:sqs:us-"
+    "east-2:1:q with an explicit deny in a service control policy: arn:aws:organizations::1:p",
+    "Go": "asn1: structure error: tags don't match (16 vs {class:0 tag:13}) parsing certificate",
+    "nothing": "Everything is fine.",
+    "short": "KMS",
+    "a name alone": "ValidationException",
+    "AccessDeniedException alone": "AccessDeniedException",
+}
+
+
+@pytest.mark.parametrize("text", UNRELATED.values(), ids=list(UNRELATED))
+def test_unrelated_texts_are_unknown(text: str) -> None:
+    assert ids(text) == []
+
+
+# Real clients, real compilers.
+
+
+@pytest.mark.parametrize(
+    ("operation", "members", "expected"),
+    [
+        ("decrypt", {"CiphertextBlob": b"x", "Recipient": b"abc"}, "client.recipient-type"),
+        (
+            "decrypt",
+            {"CiphertextBlob": b"x", "Recipient": {"attestationDocument": b"x"}},
+            "client.recipient-member",
+        ),
+        (
+            "decrypt",
+            {"CiphertextBlob": b"x", "Recipient": {"AttestationDocument": 5}},
+            "client.recipient-value",
+        ),
+        ("decrypt", {"CiphertextBlob": b"x", "recipient": {}}, "client.member-case"),
+        (
+            "encrypt",
+            {"KeyId": "x", "Plaintext": b"", "Recipient": {}},
+            "client.recipient-operation",
+        ),
+        (
+            "generate_data_key_without_plaintext",
+            {"KeyId": "x", "Recipient": {}},
+            "client.recipient-operation",
+        ),
+    ],
+)
+def test_what_boto3_refuses_itself(operation: str, members: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ParamValidationError) as caught:
+        getattr(client(), operation)(**members)
+    assert ids(str(caught.value)) == [expected]
+
+
+def test_an_old_botocore_is_told_to_upgrade() -> None:
+    text = 'ParamValidationError: Unknown parameter in input: "Recipient", must be one of: '
+    old = "CiphertextBlob, EncryptionContext, GrantTokens, KeyId, EncryptionAlgorithm"
+    assert ids(text + old) == ["client.recipient-unsupported"]
+
+
+RUSTC = """
+error[E0308]: mismatched types
+  --> src/main.rs:9:20
+   |
+9  |         .recipient(Blob::new(attestation_doc))
+   |          --------- ^^^^^^^^^^^^^^^^^^^^^^^^^^ expected `RecipientInfo`, found `Blob`
+   |          |
+   |          arguments to this method are incorrect
+"""
+
+
+def test_what_a_compiler_refuses() -> None:
+    assert ids(RUSTC) == ["client.recipient-type"]
+    assert ids(RUSTC.replace("`RecipientInfo`", "\x1b[1m`RecipientInfo`\x1b[0m")) == [
+        "client.recipient-type"
+    ]
+
+
+def test_a_traceback_of_boto3_from_the_real_socket() -> None:
+    with serving(world.fake()) as server:
+        kms = client(endpoint_url=server.endpoint)
+        with pytest.raises(ClientError) as caught:
+            kms.generate_data_key(KeyId=kms.create_key()["KeyMetadata"]["KeyId"])
+        kms.close()
+    assert ids(repr(caught.value)) == ["request.data-key-size"]
+
+
+# The command.
+
+
+def run(*arguments: str, text: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "simulator.cli", "explain", *arguments],
+        input=text,
+        capture_output=True,
+        check=False,
+    )
+
+
+def test_the_command_as_a_user_runs_it() -> None:
+    result = run("-", text=NO_KEY.encode() + b"\xff\xfe")
+    assert (result.returncode, result.stderr) == (0, b"")
+    shown = result.stdout.decode()
+    assert shown.startswith("public-key.missing\n")
+    assert shown.index("Fix") < shown.index("Meaning") < shown.index("Causes")
+    for part in ("Rust", "AWS CLI", "bug 8.2", "text reported", "field notes, bug 8.2"):
+        assert part in shown
+
+
+def test_one_sdk_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["explain", "--sdk", "go", *NO_ALGORITHM.split()]) == 0
+    shown = capsys.readouterr().out
+    assert "KeyEncryptionMechanismRsaesOaepSha256" in shown
+    assert "Python" not in shown
+
+
+def test_unknown_says_so_and_what_helps(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["explain", UNRELATED["Docker"]]) == 1
+    shown = capsys.readouterr().out
+    assert shown.startswith("unknown")
+    for help_ in ("attested-kms inspect", "GET /calls", "x-attested-kms-rule"):
+        assert help_ in shown
+
+
+@pytest.mark.parametrize("arguments", [[], ["  "], ["--list", "text"], [""]], ids=str)
+def test_no_text_is_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["explain", *arguments]) == 2
+    assert capsys.readouterr().err.startswith("attested-kms explain: ")
+
+
+def test_empty_input_is_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b" \n")))
+    assert cli.main(["explain", "-"]) == 2
+    assert "no text" in capsys.readouterr().err
+
+
+def test_an_unknown_sdk_is_wrong_usage() -> None:
+    result = run("--sdk", "cobol", "text")
+    assert result.returncode == 2
+    assert b"cobol" in result.stderr
+
+
+def test_the_list_has_every_entry(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["explain", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == list(BY_ID)
+
+
+def test_json_is_as_its_schema_says(capsys: pytest.CaptureFixture[str]) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    texts = [item["text"] for item in TRANSCRIPTS] + list(UNRELATED.values())
+    for text in texts:
+        jsonschema.validate(as_json(explain(text), text, None), SCHEMA)
+    jsonschema.validate(list_as_json(Sdk.RUST), SCHEMA)
+    assert cli.main(["explain", "--json", "--sdk", "c", NO_KEY]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    jsonschema.validate(answer, SCHEMA)
+    (entry,) = answer["explanations"]
+    assert (entry["id"], entry["found"], set(entry["fix_per_sdk"])) == (
+        "public-key.missing",
+        NO_KEY.rstrip("."),
+        {"c"},
+    )
+    assert cli.main(["explain", "--json", "--list"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["explanations"]) == len(EXPLANATIONS)
+
+
+def test_the_sdks_on_offer_are_those_there_are() -> None:
+    assert list(command.SDKS) == [sdk.value for sdk in Sdk]
+
+
+def test_what_hides_the_reason_names_none() -> None:
+    assert all(not entry.rules for entry in EXPLANATIONS if entry.role is Role.WRAPPER)
