@@ -136,7 +136,7 @@ EXPLANATIONS = (
         causes=(Cause("A Deny that demands attestation or MFA, or bounds Regions", _POLICY_CHECK),),
     ),
     Explanation(
-        id="authorization.session-policy",
+        id="authorization.session",
         error="AccessDeniedException: ... because no session policy allows the kms:... action",
         texts=("no session policy allows the kms:",),
         meaning="The session was made with a policy of its own, which does not allow this.",
@@ -144,12 +144,31 @@ EXPLANATIONS = (
         claim=Claim(Evidence.REPORTED, "apache/polaris, issue 480: kms:GenerateDataKey, by S3"),
     ),
     Explanation(
-        id="authorization.permissions-boundary",
+        id="authorization.session-deny",
+        error="AccessDeniedException: ... with an explicit deny in a session policy",
+        texts=(
+            "not authorized to perform: kms:{}explicit deny in a session policy",
+            "not authorized to perform: kms:{}explicit deny in a sessions policy",
+        ),
+        meaning="The session was made with a policy of its own, which denies this.",
+        fix="Take the Deny out of the Policy given to AssumeRole.",
+        claim=Claim(Evidence.INFERRED, _IAM_GUIDE),
+    ),
+    Explanation(
+        id="authorization.boundary",
         error="AccessDeniedException: ... because no permissions boundary allows the kms:... "
         "action",
         texts=("no permissions boundary allows the kms:",),
         meaning="The role or user has a permissions boundary, which does not allow this.",
         fix="Allow the action in the boundary; an Allow in another policy does not help.",
+        claim=Claim(Evidence.INFERRED, _IAM_GUIDE),
+    ),
+    Explanation(
+        id="authorization.boundary-deny",
+        error="AccessDeniedException: ... with an explicit deny in a permissions boundary",
+        texts=("not authorized to perform: kms:{}explicit deny in a permissions boundary",),
+        meaning="The permissions boundary of the role or user denies this.",
+        fix="Take the Deny out of the boundary.",
         claim=Claim(Evidence.INFERRED, _IAM_GUIDE),
     ),
     Explanation(

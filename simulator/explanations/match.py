@@ -12,6 +12,7 @@ from simulator.explanations.text import Pasted, Span, letters_of
 
 _EXCEPTION = re.compile(r"\w+Exception")
 _BY_ROLE = {role: [entry for entry in EXPLANATIONS if entry.role is role] for role in Role}
+_MARKS = ("attested-kms: real text unknown, ", "x-attested-kms-rule: ")
 _MESSAGE_AFTER = 300
 """Characters after an exception's name within which its message begins."""
 
@@ -37,8 +38,9 @@ def explain(text: str) -> Sequence[Found]:
     pasted = Pasted(text)
     found = (
         _without_bare_names(text, _longest(_whole(pasted, Role.ERROR)))
-        or _pieces(pasted, text)
+        or _pieces(pasted, text, Role.ERROR)
         or _longest(_whole(pasted, Role.WRAPPER))
+        or _pieces(pasted, text, Role.WRAPPER)
         or _longest(_whole(pasted, Role.LAST))
     )
     return sorted(found, key=lambda match: match.span.start)
@@ -57,8 +59,8 @@ def _whole(pasted: Pasted, role: Role) -> list[Found]:
 
 def _marks(explanation: Explanation) -> tuple[str, ...]:
     """What names the rule itself: the end of the fake's own texts, and the header of refusals."""
-    rule = explanation.id
-    return (f"attested-kms: real text unknown, {rule}", f"x-attested-kms-rule: {rule}")
+    names = (explanation.id, *(rule for rule in explanation.rules if rule not in BY_ID))
+    return tuple(f"{mark}{name}" for mark in _MARKS for name in names)
 
 
 def _is_in_context(explanation: Explanation, pasted: Pasted) -> bool:
@@ -99,11 +101,11 @@ def _is_message(text: str, name: Found, message: Found) -> bool:
     )
 
 
-def _pieces(pasted: Pasted, text: str) -> list[Found]:
+def _pieces(pasted: Pasted, text: str, role: Role) -> list[Found]:
     """For a text that was cut off, or a few words of one."""
     candidates = [
         explanation
-        for explanation in _BY_ROLE[Role.ERROR]
+        for explanation in _BY_ROLE[role]
         if not explanation.near and any(pasted.has_piece_of(known) for known in explanation.texts)
     ]
     return [

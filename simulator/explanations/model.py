@@ -93,6 +93,7 @@ class Explanation:
     correction: str = ""
     """What of the field notes' explanation proved wrong."""
     rules: tuple[str, ...] = ()
-    """Rows of `kms_fake` that answer so, where `id` is not one itself."""
+    """Other rows of `kms_fake` than `id` that answer so; one without an entry of its own is found
+    by its id here."""
     claim: Claim | None = None
     role: Role = Role.ERROR

@@ -30,6 +30,41 @@ EXPLANATIONS = (
         ),
     ),
     Explanation(
+        id="policy.lockout",
+        error="MalformedPolicyDocumentException: The new key policy will not allow you to update "
+        "the key policy in the future.",
+        texts=("The new key policy will not allow you to update the key policy in the future",),
+        meaning="KMS's guard against lock-out: under the new policy its author could not call "
+        "PutKeyPolicy again.",
+        fix="Allow kms:PutKeyPolicy to the caller's role or to the account's root, in a statement "
+        "without attestation conditions.",
+        causes=(
+            Cause("Every statement demands attestation", "PutKeyPolicy has no Recipient"),
+            Cause("The caller is another role than the one named", "aws sts get-caller-identity"),
+        ),
+        claim=Claim(
+            Evidence.REPORTED,
+            "trussworks/terraform-aws-cloudtrail, issue 178; terraform-aws-modules/"
+            "terraform-aws-eks, issue 1950",
+        ),
+    ),
+    Explanation(
+        id="policy.principals",
+        error="MalformedPolicyDocumentException: Policy contains a statement with one or more "
+        "invalid principals.",
+        texts=("Policy contains a statement with one or more invalid principals",),
+        meaning="KMS looks principals up, and one does not exist.",
+        fix="Correct the ARN; after creating a role or user, try again for a minute.",
+        causes=(
+            Cause("A role or user that was deleted, or not made yet", "aws iam get-role"),
+            Cause("An account that does not exist, or a service misspelt", "read the Principals"),
+        ),
+        claim=Claim(
+            Evidence.REPORTED,
+            "cookiecutter-openedx-devops, issue 62; minimum-viable-dataspace-on-aws, issue 6",
+        ),
+    ),
+    Explanation(
         id="policy.unsupported",
         error="UnsupportedOperationException: the policy uses what is not evaluated",
         meaning="A limit of attested-kms: real KMS takes this policy; here it would be ignored.",

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
+import base64
 import html
-import io
+import http.client
 import json
-import subprocess
-import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-import jsonschema
 import pytest
 import yaml
 from botocore.exceptions import ClientError, ParamValidationError
+from hypothesis import given
+from hypothesis import strategies as st
 
-from kms_fake import KmsRefusal, serving
+from kms_fake import KmsRefusal, KmsServer, serving
 from kms_fake.evidence import Evidence
 from kms_fake.other_refusals import OTHER_REFUSALS, OtherRefusal
 from kms_fake.rules import RULES, Rule
-from simulator import cli
-from simulator.commands import explain as command
-from simulator.explanations import BY_ID, EXPLANATIONS, Explanation, Role, Sdk, explain
-from simulator.explanations.report import as_json, evidence, list_as_json, rules, source
+from simulator.explanations import BY_ID, EXPLANATIONS, Explanation, Role, explain
+from simulator.explanations.report import evidence, rules, source
 from tests.kms_fake import world
 from tests.kms_fake.conftest import client
 from tests.kms_fake.rule_cases import SINGLES, Case
+from tests.kms_fake.test_http_front import SIGNED
 
-ROOT = Path(__file__).resolve().parents[2]
-SCHEMA = json.loads((ROOT / "simulator" / "schemas" / "explain.schema.json").read_text())
 TRANSCRIPTS = yaml.safe_load((Path(__file__).parent / "transcripts.yaml").read_text())
 ALL_ROWS: tuple[Rule | OtherRefusal, ...] = (*RULES, *OTHER_REFUSALS)
 ROWS = {row.id for row in ALL_ROWS}
@@ -58,7 +56,9 @@ def all_rules(text: str) -> set[str]:
 
 @pytest.mark.parametrize("entry", EXPLANATIONS, ids=lambda entry: entry.id)
 def test_an_entry_is_whole(entry: Explanation) -> None:
-    assert (entry.id in ROWS) is (entry.claim is None), "a row's evidence is its own"
+    assert (entry.id in ROWS) is (entry.claim is None), (
+        "the evidence of a row is the row's: take the claim away; whatever is no row needs one"
+    )
     assert source(entry)
     assert set(evidence(entry).values()) <= {item.value for item in Evidence}
     assert "recorded" not in evidence(entry).values()
@@ -77,6 +77,10 @@ def test_an_entry_is_found_by_its_id_and_by_each_of_its_texts(entry: Explanation
     assert ids(entry.id) == [entry.id]
     for text in entry.texts:
         assert entry.id in ids(text.replace("{}", " x "))
+
+
+def test_what_hides_the_reason_names_none() -> None:
+    assert all(not entry.rules for entry in EXPLANATIONS if entry.role is Role.WRAPPER)
 
 
 # What the fake says.
@@ -275,7 +279,7 @@ def test_whatever_happened_to_it_on_the_way(
         ),
         ("...y a recipient public key in this request.", ["public-key.missing"]),
         ("INFO x\nERROR You must specify a recipient pub...\nINFO y", ["public-key.missing"]),
-        ("non-200 answer from KMS", []),
+        ("non-200 answer from KMS", ["client.c"]),
         ("Invalid public key", ["public-key.encoding"]),
         (
             "in this request",
@@ -350,6 +354,14 @@ def test_unrelated_texts_are_unknown(text: str) -> None:
     assert ids(text) == []
 
 
+@given(st.text(), st.text())
+def test_whatever_stands_around_it(before: str, after: str) -> None:
+    text = f"{before}\n{NO_KEY}\n{after}"
+    found = explain(text)
+    assert "public-key.missing" in [match.explanation.id for match in found]
+    assert all(0 <= match.span.start < match.span.end <= len(text) for match in found)
+
+
 # Real clients, real compilers.
 
 
@@ -410,100 +422,41 @@ def test_what_a_compiler_refuses() -> None:
     ]
 
 
-def test_a_traceback_of_boto3_from_the_real_socket() -> None:
-    with serving(world.fake()) as server:
-        kms = client(endpoint_url=server.endpoint)
-        with pytest.raises(ClientError) as caught:
-            kms.generate_data_key(KeyId=kms.create_key()["KeyMetadata"]["KeyId"])
-        kms.close()
+@pytest.fixture(scope="module")
+def server() -> Iterator[KmsServer]:
+    with serving(world.fake()) as running:
+        yield running
+
+
+@pytest.fixture
+def kms(server: KmsServer) -> Iterator[Any]:
+    connected = client(endpoint_url=server.endpoint)
+    yield connected
+    connected.close()
+
+
+def test_a_traceback_of_boto3_from_the_real_socket(kms: Any) -> None:
+    with pytest.raises(ClientError) as caught:
+        kms.generate_data_key(KeyId=kms.create_key()["KeyMetadata"]["KeyId"])
     assert ids(repr(caught.value)) == ["request.data-key-size"]
 
 
-# The command.
+def test_a_document_encoded_twice_is_the_first_cause(kms: Any) -> None:
+    document = base64.b64encode(world.Document().build()).decode()
+    recipient = {"KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256", "AttestationDocument": document}
+    with pytest.raises(ClientError) as caught:
+        kms.decrypt(CiphertextBlob=b"x", Recipient=recipient)
+    (match,) = explain(str(caught.value))
+    assert match.explanation.id == "document.structure"
+    assert "base64 of base64" in match.explanation.causes[0].what
 
 
-def run(*arguments: str, text: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "simulator.cli", "explain", *arguments],
-        input=text,
-        capture_output=True,
-        check=False,
-    )
-
-
-def test_the_command_as_a_user_runs_it() -> None:
-    result = run("-", text=NO_KEY.encode() + b"\xff\xfe")
-    assert (result.returncode, result.stderr) == (0, b"")
-    shown = result.stdout.decode()
-    assert shown.startswith("public-key.missing\n")
-    assert shown.index("Fix") < shown.index("Meaning") < shown.index("Causes")
-    for part in ("Rust", "AWS CLI", "bug 8.2", "text reported", "field notes, bug 8.2"):
-        assert part in shown
-
-
-def test_one_sdk_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["explain", "--sdk", "go", *NO_ALGORITHM.split()]) == 0
-    shown = capsys.readouterr().out
-    assert "KeyEncryptionMechanismRsaesOaepSha256" in shown
-    assert "Python" not in shown
-
-
-def test_unknown_says_so_and_what_helps(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["explain", UNRELATED["Docker"]]) == 1
-    shown = capsys.readouterr().out
-    assert shown.startswith("unknown")
-    for help_ in ("attested-kms inspect", "GET /calls", "x-attested-kms-rule"):
-        assert help_ in shown
-
-
-@pytest.mark.parametrize("arguments", [[], ["  "], ["--list", "text"], [""]], ids=str)
-def test_no_text_is_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["explain", *arguments]) == 2
-    assert capsys.readouterr().err.startswith("attested-kms explain: ")
-
-
-def test_empty_input_is_wrong_usage(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b" \n")))
-    assert cli.main(["explain", "-"]) == 2
-    assert "no text" in capsys.readouterr().err
-
-
-def test_an_unknown_sdk_is_wrong_usage() -> None:
-    result = run("--sdk", "cobol", "text")
-    assert result.returncode == 2
-    assert b"cobol" in result.stderr
-
-
-def test_the_list_has_every_entry(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["explain", "--list"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if not line.startswith(" ")] == list(BY_ID)
-
-
-def test_json_is_as_its_schema_says(capsys: pytest.CaptureFixture[str]) -> None:
-    jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    texts = [item["text"] for item in TRANSCRIPTS] + list(UNRELATED.values())
-    for text in texts:
-        jsonschema.validate(as_json(explain(text), text, None), SCHEMA)
-    jsonschema.validate(list_as_json(Sdk.RUST), SCHEMA)
-    assert cli.main(["explain", "--json", "--sdk", "c", NO_KEY]) == 0
-    answer = json.loads(capsys.readouterr().out)
-    jsonschema.validate(answer, SCHEMA)
-    (entry,) = answer["explanations"]
-    assert (entry["id"], entry["found"], set(entry["fix_per_sdk"])) == (
-        "public-key.missing",
-        NO_KEY.rstrip("."),
-        {"c"},
-    )
-    assert cli.main(["explain", "--json", "--list"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["explanations"]) == len(EXPLANATIONS)
-
-
-def test_the_sdks_on_offer_are_those_there_are() -> None:
-    assert list(command.SDKS) == [sdk.value for sdk in Sdk]
-
-
-def test_what_hides_the_reason_names_none() -> None:
-    assert all(not entry.rules for entry in EXPLANATIONS if entry.role is Role.WRAPPER)
+def test_recipient_as_a_blob_on_the_wire(server: KmsServer) -> None:
+    """Bug 6 of the field notes as a client without a model makes it."""
+    body = json.dumps({"CiphertextBlob": "eA==", "Recipient": "eA=="})
+    connection = http.client.HTTPConnection(urlsplit(server.endpoint).netloc)
+    connection.request("POST", "/", body, SIGNED | {"X-Amz-Target": "TrentService.Decrypt"})
+    answer = connection.getresponse().read().decode()
+    connection.close()
+    (match,) = explain(answer)
+    assert (match.explanation.id, match.explanation.field_note) == ("request.member-type", "6")
