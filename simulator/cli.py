@@ -6,12 +6,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from simulator.commands import CommandFailed, demo, explain, inspect, serve, vectors
+from simulator.commands import CommandFailed, demo, explain, inspect, policy, serve, vectors
 
 _COMMANDS = {
     "demo": demo,
     "explain": explain,
     "inspect": inspect,
+    "policy": policy,
     "serve": serve,
     "vectors": vectors,
 }
