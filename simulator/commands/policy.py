@@ -25,6 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
             "2 for an unreadable input or a policy that cannot be evaluated here."
         ),
     )
+    check.set_defaults(name="policy check")  # So that messages begin with the whole command.
     check.add_argument(
         "policy",
         metavar="FILE|-",

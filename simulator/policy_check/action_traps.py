@@ -6,12 +6,18 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from kms_fake.authorization import Denial
 from simulator.policy_check.findings import Case, Found, Severity
 from simulator.policy_check.requests import Document
 from simulator.policy_check.statements import ATTESTED_ACTIONS, NO_KEY_ACTION
 from simulator.policy_check.study import Study
-from simulator.policy_check.subjects import Iam, Kind, Subject, principal_of, root_user
+from simulator.policy_check.subjects import (
+    Iam,
+    Kind,
+    Subject,
+    other_account,
+    principal_of,
+    root_user,
+)
 
 ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
 
@@ -67,28 +73,32 @@ def policy_change_open(study: Study) -> Iterable[Found]:
 
 def grant_open(study: Study) -> Iterable[Found]:
     """CreateGrant, where no Deny stops the grantee."""
-    if study.evaluator is not None and _denied_whatever_allows(study):
-        return ()
-    return _left_open(
+    shown = tuple(_by_grant(study))
+    if not shown:
+        return
+    for found in _left_open(
         study, "kms:CreateGrant", _Severities(ERROR, WARNING, WARNING),
         "a grant lets its grantee decrypt without a document",
-    )  # fmt: skip
+    ):  # fmt: skip
+        yield Found(found.statement, found.severity, found.wrong, "", (*found.cases, *shown))
 
 
-def _denied_whatever_allows(study: Study) -> bool:
-    """Whether an explicit Deny stops any grantee, without a document and with another's."""
-    grantees = [
-        Subject("any grantee", Kind.NAMED, principal_of(f"arn:aws:iam::{account}:role/grantee"),
-                Iam.EVERYTHING)
-        for account in (study.key.account, "999999999999")
-    ]  # fmt: skip
-    return study.evaluator is not None and all(
-        Denial.RESOURCE_EXPLICIT
-        in study.evaluator.access(grantee, "kms:Decrypt", candidate.context).denials
-        for grantee in grantees
-        for document in (Document.NONE, Document.ANY)
-        for candidate in study.requests.of(document, grantee)
-    )
+def _by_grant(study: Study) -> Iterator[Case]:
+    """What the holder of a grant can do with no document, or with that of any enclave."""
+    if study.evaluator is None:
+        return
+    for account in (study.key.account, other_account(study.key.account)):
+        arn = f"arn:{study.key.partition}:iam::{account}:role/grantee"
+        grantee = Subject(
+            f"the holder of a grant in account {account}",
+            Kind.NAMED, principal_of(arn), Iam.EVERYTHING,
+        )  # fmt: skip
+        for document in (Document.NONE, Document.ANY):
+            if any(
+                study.evaluator.allows_by_grant(grantee, "kms:Decrypt", candidate.context)
+                for candidate in study.requests.of(document, grantee)
+            ):
+                yield Case(grantee, "kms:Decrypt", document)
 
 
 def re_encrypt_open(study: Study) -> Iterable[Found]:
@@ -193,9 +203,10 @@ def _may_change_policy(study: Study, subject: Subject) -> bool:
 def service_without_attestation(study: Study) -> Iterable[Found]:
     """An AWS service that may use the key: services attest nothing.
 
-    The evaluator knows no callers that are services, so this is read off the statement.
+    The evaluator knows no callers that are services, so this is read off the statement, where no
+    Deny stops everybody.
     """
-    if not study.asks_for_attestation or _denied_whatever_allows(study):
+    if not study.asks_for_attestation or (study.evaluator and not any(_by_grant(study))):
         return
     for statement in study.statements:
         uses = statement.allows and statement.is_about_any(ATTESTED_ACTIONS)

@@ -1,13 +1,10 @@
 """What the evaluator of `kms_fake` says of one request under the policies of a check.
 
-The only place that builds an `AccessRequest`. Two things are done to a policy before the evaluator
-reads it, neither of which changes what it means:
-
-- a condition key that was meant to be one of attestation and is none (a misspelling) is replaced by
-  one that no request of a check has. KMS takes such a name and no request ever has it
-  (aws-nitro-enclaves-sdk-c, issue 157), and the evaluator refuses it by name;
-- for an action that the evaluator does not know, the statements about that action are asked as if
-  they were about kms:Decrypt, and the others are left out.
+The only place that builds an `AccessRequest`. One thing is done to a policy before the evaluator
+reads it, which does not change what it means: a condition key that was meant to be one of
+attestation and is none (a misspelling) is replaced by one that no request of a check has. KMS takes
+such a name and no request ever has it (aws-nitro-enclaves-sdk-c, issue 157), and the evaluator
+refuses it by name.
 """
 
 from __future__ import annotations
@@ -15,19 +12,25 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from kms_fake.authorization import Access, AccessRequest, IdentityPermissions, assess
-from kms_fake.policy import EVALUATED_ACTIONS, MalformedPolicy, Policy, PolicyKind, parse_policy
-from kms_fake.policy_json import UnsupportedPolicy
-from kms_fake.principals import Match
+from kms_fake.grants import Grant
+from kms_fake.policy import (
+    MalformedPolicy,
+    Policy,
+    PolicyKind,
+    UnsupportedPolicy,
+    parse_policy,
+)
+from kms_fake.principals import Listed, Match
 from simulator.policy_check.reading import PolicyFile, Unreadable
 from simulator.policy_check.requests import Values
-from simulator.policy_check.statements import Statement, is_misspelt, statements_of
+from simulator.policy_check.statements import Statement, is_misspelt
 from simulator.policy_check.subjects import Iam, Subject
 
-_KNOWN_ACTION = "kms:Decrypt"
+_ABSENT_KEY = "aws:ResourceTag/absent {}"
+"""Stands for a key that does not exist; any operator over strings takes it."""
 
 
 class Unsupported(Exception):
@@ -56,18 +59,24 @@ class Evaluator:
 
     def __init__(self, key: Key, key_policy: PolicyFile, identities: Sequence[PolicyFile]) -> None:
         self._key = key
-        self._key_policy = key_policy
-        self._identities = tuple(identities)
-        for file in (key_policy, *identities):
-            _parse(file, file.document)
-        self._policy_for = cache(self._policy_about)
-        self._single_for = cache(self._single_about)
+        self._key_policy = _parse(key_policy, key_policy.document)
+        self._given = IdentityPermissions(tuple(_parse(each, each.document) for each in identities))
+        self._single: dict[tuple[str, int], Policy] = {}
 
     def access(self, subject: Subject, action: str, context: Values) -> Access:
         """What the policies hold against `subject` calling `action` with these condition keys."""
-        policy = self._policy_for(self._key_policy.name, action)
-        identity = self._identity(subject, action)
-        return assess(self._request(subject, action, context), policy, identity)
+        request = self._request(subject, action, context)
+        return assess(request, self._key_policy, self._identity(subject))
+
+    def allows_by_grant(self, subject: Subject, action: str, context: Values) -> bool:
+        """Whether `subject` may call `action` with a grant for it, whoever made the grant."""
+        grantee = Listed(
+            everybody=False, arns=frozenset({subject.principal.arn}), accounts=frozenset()
+        )
+        grant = Grant(grantee, frozenset({action.removeprefix("kms:")}))
+        request = self._request(subject, action, context)
+        access = assess(request, self._key_policy, self._identity(subject), (grant,))
+        return not access.denials
 
     def allows(self, subject: Subject, action: str, context: Values) -> bool:
         """Whether `subject` may call `action`."""
@@ -83,53 +92,46 @@ class Evaluator:
         leaves everything to IAM.
         """
         request = self._request(subject, action, context)
-        single = self._single_for(statement.file.name, statement.index, action)
-        if not single.allows:
-            return Match.NONE
+        alone = self._alone(statement)
         if statement.in_key_policy:
-            denials = assess(request, single, self._identity(subject, action)).denials
-            return Match.NONE if denials else single.allows[0].principals.match(subject.principal)
+            denials = assess(request, alone, self._identity(subject)).denials
+            return Match.NONE if denials else alone.allows[0].principals.match(subject.principal)
         key_policy = _delegation_to(subject.principal.account)
-        denials = assess(request, key_policy, IdentityPermissions((single,))).denials
+        denials = assess(request, key_policy, IdentityPermissions((alone,))).denials
         return Match.NONE if denials else Match.NAMED
 
     def denies_some(self, statement: Statement, subject: Subject, action: str) -> bool:
         """Whether this Deny means the subject and the action, under whatever conditions."""
-        single = self._single_for(statement.file.name, statement.index, action)
         return any(
-            deny.principals.match(subject.principal) is not Match.NONE for deny in single.denies
+            action in deny.actions and deny.principals.match(subject.principal) is not Match.NONE
+            for deny in self._alone(statement).denies
         )
 
-    def _identity(self, subject: Subject, action: str) -> IdentityPermissions:
+    def _alone(self, statement: Statement) -> Policy:
+        """The policy that holds this statement only."""
+        file, place = statement.file, (statement.file.name, statement.index)
+        if place not in self._single:
+            document = {**file.document, "Statement": [statement.element]}
+            self._single[place] = _parse(file, document)
+        return self._single[place]
+
+    def _identity(self, subject: Subject) -> IdentityPermissions:
         match subject.iam:
             case Iam.NOTHING:
                 return IdentityPermissions(())
             case Iam.EVERYTHING:
                 return IdentityPermissions.all_of_kms()
             case Iam.GIVEN:
-                return IdentityPermissions(
-                    tuple(self._policy_for(file.name, action) for file in self._identities)
-                )
+                return self._given
 
     def _request(self, subject: Subject, action: str, context: Values) -> AccessRequest:
         return AccessRequest(
             principal=subject.principal,
-            action=_asked_as(action),
+            action=action,
             key_arn=self._key.arn,
             key_account=self._key.account,
             context=context,
         )
-
-    def _file(self, name: str) -> PolicyFile:
-        return next(file for file in (self._key_policy, *self._identities) if file.name == name)
-
-    def _policy_about(self, name: str, action: str) -> Policy:
-        file = self._file(name)
-        return _about(file, statements_of(file), action)
-
-    def _single_about(self, name: str, index: int, action: str) -> Policy:
-        file = self._file(name)
-        return _about(file, statements_of(file)[index : index + 1], action)
 
 
 def _delegation_to(account: str) -> Policy:
@@ -141,25 +143,6 @@ def _delegation_to(account: str) -> Policy:
         "Resource": "*",
     }
     return parse_policy(json.dumps({"Statement": statement}), PolicyKind.KEY)
-
-
-def _asked_as(action: str) -> str:
-    return action if action in EVALUATED_ACTIONS else _KNOWN_ACTION
-
-
-def _about(file: PolicyFile, statements: Sequence[Statement], action: str) -> Policy:
-    """The statements about `action`, as a policy about the action that it is asked as."""
-    elements = [
-        {
-            **{name: value for name, value in each.element.items() if name != "NotAction"},
-            "Action": _asked_as(action),
-        }
-        for each in statements
-        if each.is_about(action)
-    ]
-    if not elements:
-        return Policy(file.kind, (), ())
-    return _parse(file, {**file.document, "Statement": elements})
 
 
 def _parse(file: PolicyFile, document: Mapping[str, Any]) -> Policy:
@@ -188,7 +171,7 @@ def _replaced(statement: object) -> object:
         **statement,
         "Condition": {
             operator: {
-                f"kms:EncryptionContext:absent {key}" if is_misspelt(key) else key: values
+                _ABSENT_KEY.format(key) if is_misspelt(key) else key: values
                 for key, values in block.items()
             }
             if isinstance(block, dict)

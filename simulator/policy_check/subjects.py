@@ -226,11 +226,10 @@ def subjects_of(
             _role(partition, account, "any-role"),
             own,
         )
-        outside = next(number for number in ("999999999999", "888888888888") if number != account)
         add(
             "everybody in other accounts",
             Kind.OUTSIDER,
-            _role(partition, outside, "any-role-elsewhere"),
+            _role(partition, other_account(account), "any-role-elsewhere"),
             Iam.EVERYTHING,
         )
     return tuple(found.values())
@@ -238,6 +237,11 @@ def subjects_of(
 
 def _role(partition: str, account: str, name: str) -> Principal:
     return principal_of(f"arn:{partition}:iam::{account}:role/{name}")
+
+
+def other_account(account: str) -> str:
+    """The number of another account than `account`."""
+    return next(number for number in ("999999999999", "888888888888") if number != account)
 
 
 def root_user(partition: str, account: str) -> Principal:

@@ -240,7 +240,8 @@ TRAPS: tuple[Trap, ...] = (
         "Several values for one measurement",
         "Old builds stay allowed, their bugs with them. Values of two keys are combined freely.",
         "Take old builds away when they are no longer run.",
-        "tee8z/keymeld, docs/KMS.md (two builds during a change)",
+        '"Conditions with multiple context keys or values", IAM User Guide; tee8z/keymeld, '
+        "docs/KMS.md (two builds during a change)",
         _DOCUMENTED,
         conditions.several_measurements,
     ),
@@ -338,7 +339,8 @@ TRAPS: tuple[Trap, ...] = (
         (_ERROR,),
         "A Deny on attestation covers the key's administration",
         "PutKeyPolicy never comes with a document, so that nobody can change the policy any more, "
-        "the root user of the account included.",
+        "the root user of the account included. KMS refuses to set such a policy unless "
+        "BypassPolicyLockoutSafetyCheck is true.",
         "List the actions of the Deny: Decrypt, DeriveSharedSecret, GenerateDataKey, "
         "GenerateDataKeyPair, ReEncrypt*.",
         '"Policy evaluation logic", IAM User Guide; "PutKeyPolicy", AWS KMS API Reference',
