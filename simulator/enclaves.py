@@ -150,7 +150,7 @@ def _identity_arguments(wanted: Mapping[str, object]) -> dict[str, Any]:
         if "instance_id" in given:
             measured[4] = pcr_of_instance_id(str(given["instance_id"])), "this instance_id"
         if certificate is not None:
-            pcr8 = pcr_of_signing_certificate(str(certificate).encode())
+            pcr8 = pcr_of_signing_certificate(str(certificate).encode(errors="replace"))
             measured[8] = pcr8, "this signing_certificate"
     except ValueError as error:
         raise BadEnclave(str(error)) from error

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from kms_fake import KmsFake
+from kms_fake import KmsFake, cloudtrail_events
+from kms_fake.catalogue import catalogue
 from kms_fake.fake import DEFAULT_REGION
 from kms_fake.http_server import (
     LOOPBACK,
@@ -33,13 +34,17 @@ from kms_fake.http_server import (
     send,
 )
 from nsm_fake import ClockOutsideValidityError, NsmPki
-from simulator.clock import SimulatedClock
+from simulator.clock import BadTime, Clocks, SimulatedClock
 from simulator.enclaves import BadEnclave, Enclaves, NoSuchEnclave, TooManyEnclaves
 
 MAX_BODY = 64 * 1024
 """Bytes of one request: an NSM request has at most 4096, a certificate a few thousand."""
 
+DROPPED = "x-attested-kms-dropped-calls"
+"""The header that says how many calls are no longer kept: 1,000 are."""
+
 _JSON = "application/json"
+_LINES = "application/jsonl"
 _CBOR = "application/cbor"
 _STATUS = {
     Problem.NOT_HTTP: 400,
@@ -159,19 +164,25 @@ class Managed:
 
 
 _Endpoint = Callable[[bytes, str], Answer]
-"""Answers a body; the text is what the path names."""
+"""Answers a body; the text is the enclave id of the path."""
 
 
 class ManagementApplication:
     """The WSGI application around one simulator."""
 
     def __init__(self, managed: Managed, access: Access) -> None:
+        self._calls = managed.fake.calls
         self._enclaves = managed.enclaves
+        self._clocks = Clocks(managed.kms_clock, managed.enclave_clock)
         self._access = access
         self._routes: dict[str, dict[str, _Endpoint]] = {
-            "/enclaves": {"POST": self._create_enclave},
+            "/enclaves": {"GET": self._list_enclaves, "POST": self._create_enclave},
             "/enclaves/{}": {"DELETE": self._delete_enclave},
             "/enclaves/{}/nsm": {"POST": self._ask_nsm},
+            "/clock": {"GET": self._show_clocks, "PUT": self._set_clocks},
+            "/calls": {"GET": self._show_calls, "DELETE": self._forget_calls},
+            "/cloudtrail": {"GET": self._show_events},
+            "/rules": {"GET": self._show_rules},
         }
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -191,6 +202,8 @@ class ManagementApplication:
         body = read_body(environ, MAX_BODY)
         self._access.check(environ)
         path = environ.get("PATH_INFO", "")
+        if environ.get("QUERY_STRING"):
+            raise Refused(400, f"{path} takes no query.")
         named = re.fullmatch(r"/enclaves/([^/]+)(/nsm)?", path)
         route = f"/enclaves/{{}}{named[2] or ''}" if named else path
         endpoints = self._routes.get(route)
@@ -204,7 +217,10 @@ class ManagementApplication:
             raise Refused(405, sentence, {"Allow": allowed})
         return endpoints[method](body, named[1] if named else "")
 
-    def _create_enclave(self, body: bytes, _: str) -> Answer:
+    def _list_enclaves(self, _body: bytes, _id: str) -> Answer:
+        return _json([enclave.describe() for enclave in self._enclaves.all()])
+
+    def _create_enclave(self, body: bytes, _id: str) -> Answer:
         try:
             enclave = self._enclaves.create(_json_object(body))
         except BadEnclave as error:
@@ -213,7 +229,7 @@ class ManagementApplication:
             raise Refused(409, str(error)) from error
         return _json(enclave.describe(), 201)
 
-    def _delete_enclave(self, _: bytes, enclave_id: str) -> Answer:
+    def _delete_enclave(self, _body: bytes, enclave_id: str) -> Answer:
         try:
             self._enclaves.remove(enclave_id)
         except NoSuchEnclave as error:
@@ -228,6 +244,33 @@ class ManagementApplication:
         except ClockOutsideValidityError as error:
             raise Refused(409, str(error)) from error
         return Answer(200, response, {"Content-Type": _CBOR})
+
+    def _show_clocks(self, _body: bytes, _id: str) -> Answer:
+        return _json(self._clocks.state())
+
+    def _set_clocks(self, body: bytes, _id: str) -> Answer:
+        try:
+            self._clocks.set(_json_object(body))
+        except BadTime as error:
+            raise Refused(400, str(error)) from error
+        return _json(self._clocks.state())
+
+    def _show_calls(self, _body: bytes, _id: str) -> Answer:
+        return self._lines(record.as_json() for record in self._calls)
+
+    def _forget_calls(self, _body: bytes, _id: str) -> Answer:
+        self._calls.clear()
+        return Answer(204, b"")
+
+    def _show_events(self, _body: bytes, _id: str) -> Answer:
+        return self._lines(cloudtrail_events(self._calls))
+
+    def _lines(self, values: Iterable[object]) -> Answer:
+        body = "".join(f"{json.dumps(value)}\n" for value in values).encode()
+        return Answer(200, body, {"Content-Type": _LINES, DROPPED: str(self._calls.dropped)})
+
+    def _show_rules(self, _body: bytes, _id: str) -> Answer:
+        return _json(catalogue())
 
 
 def _no_such_enclave(enclave_id: str) -> Refused:
