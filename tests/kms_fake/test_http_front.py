@@ -15,7 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kms_fake import KmsServer, serving
+from kms_fake.catalogue import catalogue
 from kms_fake.http_front import MAX_BODY
+from kms_fake.record import BY_MOTO
 from tests.kms_fake import world
 from tests.kms_fake.world import Document, moto_key, sealed
 
@@ -24,6 +26,9 @@ SIGNED = {
     "Authorization": f"AWS4-HMAC-SHA256 Credential={CREDENTIAL}, SignedHeaders=host, Signature=0",
     "Content-Type": "application/x-amz-json-1.1",
 }
+
+
+RULE_IDS = {row["id"] for row in catalogue()} | {BY_MOTO}
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +57,8 @@ def send(
     answer = json.loads(response.read())
     assert response.getheader("Content-Type") == "application/x-amz-json-1.1"
     assert response.getheader("x-amzn-RequestId")
+    rule = response.getheader("x-attested-kms-rule")
+    assert (rule in RULE_IDS) if response.status >= 400 else rule is None
     return response.status, answer
 
 
@@ -241,6 +248,7 @@ def answer_of(made: socket.socket) -> tuple[int, dict[str, Any]]:
     with made, made.makefile("rb") as stream:
         head, _, body = stream.read().partition(b"\r\n\r\n")
     assert b"application/x-amz-json-1.1" in head
+    assert b"\r\nx-attested-kms-rule: http." in head
     return int(head.split()[1]), json.loads(body)
 
 
@@ -312,6 +320,42 @@ JSON = st.recursive(
     max_leaves=6,
 )
 MEMBERS = ["CiphertextBlob", "KeyId", "EncryptionContext", "Recipient", "NumberOfBytes", "KeySpec"]
+
+
+@pytest.mark.parametrize(
+    ("target", "service", "rule", "status"),
+    [
+        ("Decrypt", None, "http.authentication", 400),
+        ("Nonsense", "kms", "http.operation", 400),
+        ("Decrypt", "s3", "http.service", 400),
+        ("DescribeKey", "kms", "moto", 400),
+        ("", "iam", "moto", 404),
+    ],
+)
+def test_every_refusal_names_its_rule_in_a_header(
+    connection: http.client.HTTPConnection,
+    target: str,
+    service: str | None,
+    rule: str,
+    status: int,
+) -> None:
+    headers = {**SIGNED, "X-Amz-Target": f"TrentService.{target}"}
+    body = b'{"KeyId": "alias/nothing"}'
+    if service is None:
+        del headers["Authorization"]
+    elif service == "iam":
+        headers = {"Authorization": SIGNED["Authorization"].replace("/kms/", "/iam/")}
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+        body = b"Action=GetUser&UserName=nobody&Version=2010-05-08"
+    else:
+        headers["Authorization"] = SIGNED["Authorization"].replace("/kms/", f"/{service}/")
+    connection.request("POST", "/", body, headers)
+    response = connection.getresponse()
+    answer = response.read()
+    assert (response.status, response.getheader("x-attested-kms-rule")) == (status, rule), answer
+    assert response.headers.get_all("x-amzn-requestid", []) == [
+        response.getheader("x-amzn-RequestId")
+    ]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
