@@ -1,0 +1,64 @@
+"""Every page of docs/how-to, followed to the letter from an empty folder: `tox -e interop`.
+
+The pages hold the clients in other languages, and no copy of them is anywhere else. Their packages
+come from the public registries.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from simulator.environment import without_aws
+from tests.interop.how_to import FOLDER, HowTo, as_shown, follow, read
+
+PROGRAMS = {
+    "aws-cli": ("bash", "python3", "curl", "openssl"),
+    "go": ("bash", "go"),
+    "javascript": ("bash", "node", "npm"),
+}
+"""What must be on PATH for each page."""
+
+
+@contextmanager
+def served(how_to: HowTo) -> Iterator[dict[str, str]]:
+    """The ready line of the page's server, which is stopped at the end."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "simulator.cli", *how_to.server], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield json.loads(process.stdout.readline())
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+
+
+def test_every_page_is_followed() -> None:
+    assert {page.stem for page in FOLDER.glob("*.md")} == set(PROGRAMS)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_what_the_page_says_is_what_happens(name: str, tmp_path: Path) -> None:
+    missing = [program for program in PROGRAMS[name] if shutil.which(program) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    how_to = read(FOLDER / f"{name}.md")
+    with served(how_to) as ready:
+        assert set(ready) == how_to.ready
+        environment = {
+            **without_aws(os.environ),
+            **{variable: ready[key] for variable, key in how_to.handed_over.items()},
+            # The AWS SDK for JavaScript tells users of Node.js 20 to move on.
+            "NODE_NO_WARNINGS": "1",
+        }
+        assert follow(how_to, tmp_path, environment) == as_shown(how_to)
