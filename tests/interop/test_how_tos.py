@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -46,7 +47,17 @@ def test_every_page_is_followed() -> None:
     assert {page.stem for page in FOLDER.glob("*.md")} == set(PROGRAMS)
 
 
-@pytest.mark.timeout(600)
+def test_their_links_lead_somewhere() -> None:
+    links = [
+        (page.name, link)
+        for page in FOLDER.glob("*.md")
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text())
+    ]
+    assert links
+    assert [(page, link) for page, link in links if not (FOLDER / link).exists()] == []
+
+
+@pytest.mark.timeout(600)  # Packages are fetched, and Go compiles its SDK.
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_what_the_page_says_is_what_happens(name: str, tmp_path: Path) -> None:
     missing = [program for program in PROGRAMS[name] if shutil.which(program) is None]
@@ -61,4 +72,6 @@ def test_what_the_page_says_is_what_happens(name: str, tmp_path: Path) -> None:
             # The AWS SDK for JavaScript tells users of Node.js 20 to move on.
             "NODE_NO_WARNINGS": "1",
         }
-        assert follow(how_to, tmp_path, environment) == as_shown(how_to)
+        steps = zip(follow(how_to, tmp_path, environment), as_shown(how_to), strict=True)
+        for went, said in steps:
+            assert went.shown == said.shown, went.commands
