@@ -51,7 +51,7 @@ def test_their_links_lead_somewhere() -> None:
     links = [
         (page.name, link)
         for page in FOLDER.glob("*.md")
-        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text())
+        for link in re.findall(r"\]\(([^)#\s]+)(?:#[\w-]+)?\)", page.read_text())
     ]
     assert links
     assert [(page, link) for page, link in links if not (FOLDER / link).exists()] == []
