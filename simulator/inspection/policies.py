@@ -22,9 +22,7 @@ from kms_fake.authorization import (
     denial_text,
 )
 from kms_fake.callers import default_principal
-from kms_fake.conditions import fold_key
 from kms_fake.policy import (
-    EVALUATED_ACTIONS,
     MalformedPolicy,
     Policy,
     PolicyKind,
@@ -32,10 +30,12 @@ from kms_fake.policy import (
     parse_policy,
 )
 from kms_fake.principals import Listed, Principal
+from kms_fake.shapes import Operation
 
-_CALLER = re.compile(
-    r"(?P<arn>arn:(?P<partition>aws(?:-[a-z]+)*):(?P<service>iam|sts)::(?P<account>[0-9]{12}):"
-    r"(?P<kind>root|user|role|assumed-role)(?:/(?P<name>[!-~]+))?)"
+_ACCOUNT = r"arn:(?P<partition>aws(?:-[a-z]+)*):{service}::(?P<account>[0-9]{{12}}):"
+_IAM = re.compile(_ACCOUNT.format(service="iam") + r"(?:root|(?P<kind>user|role)/(?P<name>[!-~]+))")
+_SESSION_ARN = re.compile(
+    _ACCOUNT.format(service="sts") + r"assumed-role/(?P<role>[^/\s]+)/(?P<session>[^/\s]+)"
 )
 _KEY_ARN = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+(?=\")")
 _ANY_KEY = "key/00000000-0000-0000-0000-000000000000"
@@ -121,10 +121,7 @@ def policy_question(text: str, *, caller: str | None, operation: str) -> PolicyQ
     `caller` is the ARN of a role, a role's session, a user or an account's root; without it, the
     one principal that the policy's Allow statements name.
     """
-    action = f"kms:{operation.removeprefix('kms:')}"
-    if action not in EVALUATED_ACTIONS:
-        known = ", ".join(sorted(name.removeprefix("kms:") for name in EVALUATED_ACTIONS))
-        raise BadQuestion(f"{operation} is not an operation that is evaluated; there are {known}")
+    action = _action(operation)
     try:
         policy = parse_policy(text, PolicyKind.KEY)
     except MalformedPolicy as error:
@@ -135,23 +132,35 @@ def policy_question(text: str, *, caller: str | None, operation: str) -> PolicyQ
     return PolicyQuestion(text, policy, principal, action, _key_arn(text, principal))
 
 
+def _action(operation: str) -> str:
+    """The action of an operation that takes a document."""
+    actions = {known.value: known.action for known in Operation}
+    action = actions.get(operation.removeprefix("kms:"))
+    if action is None:
+        raise BadQuestion(
+            f"{operation} is not an operation that is evaluated with a document; there are "
+            f"{', '.join(sorted(actions))}"
+        )
+    return action
+
+
 def caller_of(arn: str) -> Principal:
     """The caller that `arn` means; a role's ARN means a session of it. Raises BadQuestion."""
-    match = _CALLER.fullmatch(arn)
-    if match is None or (match["name"] is None) != (match["kind"] == "root"):
+    session = _SESSION_ARN.fullmatch(arn)
+    if session is not None:
+        role = f"arn:{session['partition']}:iam::{session['account']}:role/{session['role']}"
+        return Principal(arn=arn, account=session["account"], principal_arn=role)
+    match = _IAM.fullmatch(arn)
+    if match is None:
         raise BadQuestion(
             f"{arn} is not the ARN of a caller; give that of a role (arn:aws:iam::ACCOUNT:role/"
             "NAME), a role's session, a user, or an account's root"
         )
-    account, partition, name = match["account"], match["partition"], match["name"]
-    if match["kind"] == "role":
-        last = name.rpartition("/")[2]
-        session = f"arn:{partition}:sts::{account}:assumed-role/{last}/{_SESSION}"
-        return Principal(arn=session, account=account, principal_arn=arn)
-    if match["kind"] == "assumed-role":
-        role = f"arn:{partition}:iam::{account}:role/{name.partition('/')[0]}"
-        return Principal(arn=arn, account=account, principal_arn=role)
-    return Principal(arn=arn, account=account, principal_arn=arn)
+    if match["kind"] != "role":
+        return Principal(arn=arn, account=match["account"], principal_arn=arn)
+    assumed = f"assumed-role/{match['name'].rpartition('/')[2]}/{_SESSION}"
+    made = f"arn:{match['partition']}:sts::{match['account']}:{assumed}"
+    return Principal(arn=made, account=match["account"], principal_arn=arn)
 
 
 def judge_policy(
@@ -229,7 +238,8 @@ class _StatementJudge:
         self._version = {name: document[name] for name in ("Version",) if name in document}
         self._statements = document["Statement"]
         caller = question.caller
-        self._values = {fold_key(name): value for name, value in context.items()} | {
+        # Names of condition keys are compared without their case, as kms_fake does.
+        self._values = {name.lower(): value for name, value in context.items()} | {
             "aws:principalarn": caller.principal_arn,
             "aws:principalaccount": caller.account,
             "kms:calleraccount": caller.account,
@@ -272,7 +282,7 @@ class _StatementJudge:
                 condition = {operator: {key: values}}
                 holds = self._applies({**_anything(statement["Effect"]), "Condition": condition})
                 expected = tuple(map(_as_text, values if isinstance(values, list) else [values]))
-                found = self._values.get(fold_key(key))
+                found = self._values.get(key.lower())
                 yield ConditionReport(
                     path=f"{path}.Condition.{operator}.{key}",
                     operator=operator,
@@ -296,9 +306,9 @@ class _StatementJudge:
         self, operator: str, key: str, expected: tuple[str, ...], found: str | None
     ) -> str | None:
         """Why it may not hold, where that can be told."""
-        attested = fold_key(key).startswith("kms:recipientattestation:")
+        attested = key.lower().startswith("kms:recipientattestation:")
         if found is None:
-            return self._hint_for_absent(fold_key(key)) if attested else _NOT_KNOWN
+            return self._hint_for_absent(key.lower()) if attested else _NOT_KNOWN
         if not attested or operator == "Null" or "Not" in operator:
             return None
         zero_in_debug = self._debug_mode and not found.strip("0")
