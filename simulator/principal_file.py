@@ -6,7 +6,8 @@ that are set over the API.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,29 @@ from moto.utilities.utils import get_partition
 
 from kms_fake.authorization import IdentityPermissions, Principal
 from kms_fake.caller_arns import NoCaller, principal_of_arn
-from kms_fake.callers import DEFAULT_INSTANCE_ID, Caller, identity_of_policies
+from kms_fake.callers import DEFAULT_INSTANCE_ID, Caller
 from kms_fake.condition_keys import condition_key, fold_key
+from kms_fake.policy import Policy, PolicyKind, parse_policy
 from simulator.key_file import Defaults
-from simulator.policy_texts import against_identity_policy, policy_in_place, policy_of_file
+from simulator.policy_texts import (
+    Check,
+    against_identity_policy,
+    policy_in_place,
+    policy_of_file,
+)
 from simulator.schema_check import schema_problems
 from simulator.user_files import BadFile, UserFile, Where, read_user_file
 
-_FOUND_BY_KMS = ("aws:principalarn", "aws:principalaccount", "aws:requesttag/", "aws:tagkeys")
+_FOUND_BY_KMS = (
+    *("aws:principalarn", "aws:principalaccount", "aws:principaltype", "aws:username"),
+    *("aws:currenttime", "aws:epochtime", "aws:requestedregion", "aws:resourceaccount"),
+    *("aws:requesttag/", "aws:resourcetag/", "aws:tagkeys"),
+)
 """Condition keys, or the beginning of their names, that no caller brings: folded."""
 _OF_THE_CONNECTION = "kms:viaservice"
 """The only key of KMS that is not found in the request."""
+_NO_PERMISSIONS = IdentityPermissions(())
+_ReadPolicy = Callable[[UserFile, Where, Any, Check], str]
 
 
 def read_principals(path: Path, defaults: Defaults) -> dict[str, Caller]:
@@ -57,6 +70,11 @@ def named_principal(
     return principal_of_arn(name, session_name=session_name)
 
 
+def without_session(identity: IdentityPermissions) -> IdentityPermissions:
+    """What the user or the role is allowed, whatever the session."""
+    return replace(identity, session=())
+
+
 def _is_role(name: str) -> bool:
     return name.rsplit(":", maxsplit=1)[-1].startswith("role/")
 
@@ -73,22 +91,23 @@ class _Reader:
 
     def read(self, access_key: str, entry: Mapping[str, Any]) -> None:
         """Take in an entry that the schema has nothing against."""
+        before = len(self.problems)
         where: Where = ("principals", access_key)
         principal = self._principal(where, entry)
-        texts = self._policies(where, entry)
+        identity = self._identity(where, entry)
         context = self._context((*where, "context"), entry.get("context", {}))
-        if principal is None or texts is None:
+        if principal is None or len(self.problems) > before:
             return
-        if texts and principal.arn == principal.account_arn:
-            self._complain(where, "the root user of an account has no identity policies")
-            return
-        identity = identity_of_policies(texts)
+        if identity != _NO_PERMISSIONS and principal.arn == principal.account_arn:
+            self._complain(where, "the root user of an account has no policies of IAM")
+        if identity.session and principal.arn == principal.principal_arn:
+            self._complain(where, f"{principal.arn} is no session, so it has no session policies")
         first, same = self._listed.setdefault(principal.principal_arn, (access_key, identity))
-        if identity != same:
+        if without_session(identity) != without_session(same):
             self._complain(
                 where,
-                f"{principal.principal_arn} has other policies under {first}; a user or role "
-                "has the same ones under each access key",
+                f"{principal.principal_arn} has other policies under {first}; a user or role has "
+                "the same ones under each access key",
             )
         self.callers[access_key] = Caller(principal, identity, context=context)
 
@@ -112,17 +131,41 @@ class _Reader:
             )
         return principal
 
-    def _policies(self, where: Where, entry: Mapping[str, Any]) -> list[str] | None:
-        texts = []
-        before = len(self.problems)
-        for member, read in (("policies", policy_in_place), ("policy_files", policy_of_file)):
-            for index, value in enumerate(entry.get(member, ())):
-                place = (*where, member, index)
-                try:
-                    texts.append(read(self._file, place, value, against_identity_policy))
-                except BadFile as error:
-                    self.problems += error.problems
-        return texts if len(self.problems) == before else None
+    def _identity(self, where: Where, entry: Mapping[str, Any]) -> IdentityPermissions:
+        """The policies of the entry; those that are wrong are complained of and left out."""
+        boundary, boundary_file = "permissions_boundary", "permissions_boundary_file"
+        if boundary in entry and boundary_file in entry:
+            self._complain(where, f"has both {boundary} and {boundary_file}; leave one")
+        boundaries = [
+            *self._policy((*where, boundary), entry.get(boundary), policy_in_place),
+            *self._policy((*where, boundary_file), entry.get(boundary_file), policy_of_file),
+        ]
+        return IdentityPermissions(
+            self._policies(where, entry, "policies", "policy_files"),
+            boundaries[0] if boundaries else None,
+            self._policies(where, entry, "session_policies", "session_policy_files"),
+        )
+
+    def _policies(
+        self, where: Where, entry: Mapping[str, Any], in_place: str, files: str
+    ) -> tuple[Policy, ...]:
+        return tuple(
+            policy
+            for member, read in ((in_place, policy_in_place), (files, policy_of_file))
+            for index, value in enumerate(entry.get(member, ()))
+            for policy in self._policy((*where, member, index), value, read)
+        )
+
+    def _policy(self, where: Where, value: Any, read: _ReadPolicy) -> list[Policy]:
+        """The policy, or none where there is none or it is wrong."""
+        if value is None:
+            return []
+        try:
+            text = read(self._file, where, value, against_identity_policy)
+        except BadFile as error:
+            self.problems += error.problems
+            return []
+        return [parse_policy(text, PolicyKind.IDENTITY)]
 
     def _context(
         self, where: Where, entry: Mapping[str, str | list[str]]

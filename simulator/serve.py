@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -32,7 +32,7 @@ from simulator.clock import SimulatedClock
 from simulator.environment import away_from_aws
 from simulator.key_file import Defaults, Progress, read_keys
 from simulator.management import Managed, UnsafeListener, managing
-from simulator.principal_file import named_principal, read_principals
+from simulator.principal_file import named_principal, read_principals, without_session
 from simulator.roots import SIMULATED, roots_named
 from simulator.user_files import BadFile
 
@@ -206,9 +206,14 @@ def _default_caller(
 
     None is the parent instance's role, whose partition is that of each request.
     """
-    for known in listed.values():
-        if known.principal.principal_arn == caller.principal_arn:
-            return replace(known, principal=caller)
+    same_role = [
+        known for known in listed.values() if known.principal.principal_arn == caller.principal_arn
+    ]
+    for known in same_role:
+        if known.principal == caller:
+            return known
+    if same_role:
+        return Caller(caller, without_session(same_role[0].identity))
     return None if options.caller is None else Caller(caller, IdentityPermissions.all_of_kms())
 
 

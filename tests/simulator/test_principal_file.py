@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kms_fake.authorization import IdentityPermissions
 from kms_fake.callers import DEFAULT_INSTANCE_ID, Caller, identity_of_policies
 from kms_fake.principals import Principal
 from simulator.key_file import Defaults
@@ -93,6 +94,25 @@ def test_policies_in_place_as_text_and_in_files(tmp_path: Path) -> None:
     assert caller.identity == identity_of_policies([text] * 3)
 
 
+def test_boundary_and_session_policies(tmp_path: Path) -> None:
+    text = json.dumps(POLICY)
+    (tmp_path / "decrypt.json").write_text(text)
+    limits: list[dict[str, Any]] = [
+        {"permissions_boundary": POLICY, "session_policies": [text]},
+        {"permissions_boundary_file": "decrypt.json", "session_policy_files": ["decrypt.json"]},
+    ]
+    (policy,) = identity_of_policies([text]).policies
+    for limit in limits:
+        (caller,) = read(tmp_path, {"AKIA": {"arn": "role/r", **limit}}).values()
+        assert caller.identity == IdentityPermissions((), policy, (policy,))
+
+
+def test_sessions_of_one_role_may_have_other_session_policies(tmp_path: Path) -> None:
+    first = {"arn": "role/r", "policies": [POLICY]}
+    callers = read(tmp_path, {"A": first, "B": {**first, "session_policies": [POLICY]}})
+    assert callers["A"].identity.policies == callers["B"].identity.policies
+
+
 def test_condition_keys_of_the_caller(tmp_path: Path) -> None:
     context = {
         "aws:PrincipalOrgID": "o-1",
@@ -129,7 +149,19 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "policies of root": (
         {"arn": "root", "policies": [POLICY]},
-        "principals.AKIA: the root user of an account has no identity policies",
+        "principals.AKIA: the root user of an account has no policies of IAM",
+    ),
+    "session policies of a user": (
+        {"arn": USER, "session_policies": [POLICY]},
+        f"principals.AKIA: {USER} is no session, so it has no session policies",
+    ),
+    "malformed boundary": (
+        {"arn": USER, "permissions_boundary": {"Statement": {"Effect": "x"}}},
+        "principals.AKIA.permissions_boundary.Statement.Effect: must be Allow or Deny, not 'x'",
+    ),
+    "two boundaries": (
+        {"arn": USER, "permissions_boundary": POLICY, "permissions_boundary_file": "p.json"},
+        "principals.AKIA: has both permissions_boundary and permissions_boundary_file; leave one",
     ),
     "malformed policy": (
         {"arn": USER, "policies": [{"Statement": [{"Effect": "Allow", "Principal": "*"}]}]},
@@ -173,6 +205,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_is_told_with_its_path(tmp_path: Path, case: str) -> None:
     entry, complaint = WRONG[case]
+    (tmp_path / "p.json").write_text(json.dumps(POLICY))
     (problem,) = problems(tmp_path, {"AKIA": entry})
     assert problem.startswith(complaint)
 
