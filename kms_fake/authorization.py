@@ -217,12 +217,15 @@ def _context(request: AccessRequest) -> Context:
 
     The latter come last, so that no request can bring its own.
     """
-    values = [value if isinstance(value, tuple) else (value,) for value in request.context.values()]
-    context = Context(zip(_folded(tuple(request.context)), values, strict=True))
+    context = Context()
     if request.derive is not None:
         context.derive = request.derive
-    if len(context) != len(request.context):
-        _add_all_spellings(context, request.context)
+    if request.context:
+        values = request.context.values()
+        several = [value if isinstance(value, tuple) else (value,) for value in values]
+        context.update(zip(_folded(tuple(request.context)), several, strict=True))
+        if len(context) != len(request.context):
+            _add_all_spellings(context, request.context)
     principal = request.principal
     context["aws:principalarn"] = (principal.principal_arn,)
     context["aws:principalaccount"] = context["kms:calleraccount"] = (principal.account,)

@@ -199,10 +199,8 @@ class Call:
             self.key.grants,
         )
 
-    def _condition_values(self) -> Mapping[str, str | tuple[str, ...]]:
-        values: dict[str, str | tuple[str, ...]] = dict(self.caller.context)
-        for name, value in self.context.items():
-            values[f"kms:EncryptionContext:{name}"] = value
+    def _condition_values(self) -> Mapping[str, str]:
+        values = {f"kms:EncryptionContext:{name}": value for name, value in self.context.items()}
         if self.document is not None:
             values.update(self.document.condition_values())
         return values

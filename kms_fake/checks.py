@@ -124,7 +124,9 @@ def unreadable_policy(call: Call) -> str | None:
 
 def denied(denial: Denial) -> Callable[[Call], str | None]:
     def ask(call: Call) -> str | None:
-        if call.access is not None and denial not in call.access.denials:
+        access = call.access
+        # Emptiness first: it is the common case, and the hash of an enum member is slow.
+        if access is not None and not (access.denials and denial in access.denials):
             return None
         arn = call.key.arn if call.key else "*"
         return denial_text(denial, call.caller.principal, call.operation.action, arn)

@@ -159,6 +159,8 @@ class KmsKey:
     @property
     def grants(self) -> tuple[Grant, ...]:
         """Its grants that are neither retired nor revoked."""
+        if not self._moto.grants:
+            return ()
         # A copy, since another thread may be at it.
         return tuple(_grant(grant) for grant in list(self._moto.grants.values()))
 

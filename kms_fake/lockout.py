@@ -41,7 +41,7 @@ def check_lockout(
         action="kms:PutKeyPolicy",
         key_arn=f"arn:{get_partition(region)}:kms:{region}:{account}:key/{key_id}",
         key_account=account,
-        context=caller.context,
+        context={},
         derive=Surroundings(caller, account, region, now_ms, key).values,
     )
     if assess(request, parse_policy(text, PolicyKind.KEY), caller.identity).denials:

@@ -47,7 +47,13 @@ class Surroundings:
     """None where there is none yet."""
 
     def values(self, name: str) -> Values:
-        """The values of the condition key of this folded name; none where it is absent."""
+        """The values of the condition key of this folded name; none where it is absent.
+
+        What the caller brings comes first, so that a test can have it otherwise.
+        """
+        given = self.of_caller(name)
+        if given:
+            return given
         read = _READERS.get(name)
         if read is not None:
             return read(self)

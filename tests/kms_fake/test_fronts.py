@@ -390,6 +390,36 @@ def test_explicit_denials_of_limits_have_their_own_texts(services: Any) -> None:
     assert told.endswith("with an explicit deny in a sessions policy")
 
 
+def test_tags_and_names_of_the_caller_are_condition_keys(services: Any) -> None:
+    iam, kms = services("iam"), services("kms")
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    tags = [{"Key": "team", "Value": "blue"}]
+    role = iam.create_role(RoleName="r", AssumeRolePolicyDocument=trust, Tags=tags)["Role"]
+    iam.create_user(UserName="alice", Tags=tags)
+    made = iam.create_access_key(UserName="alice")["AccessKey"]
+    alice = services(
+        "kms",
+        aws_access_key_id=made["AccessKeyId"],
+        aws_secret_access_key=made["SecretAccessKey"],
+    )
+    session = assumed(services, role["Arn"])
+
+    def key(**condition: Any) -> str:
+        everybody = statement(Principal="*", Condition=condition)
+        arn: str = kms.create_key(Policy=policy(statement(), everybody))["KeyMetadata"]["Arn"]
+        return arn
+
+    team = key(StringEquals={"aws:PrincipalTag/team": "blue"})
+    assert data_key(alice, team) == data_key(session, team) == "allowed"
+    assert "no resource-based policy" in data_key(
+        alice, key(StringEquals={"aws:PrincipalTag/team": "red"})
+    )
+    assert data_key(alice, key(StringEquals={"aws:username": "alice"})) == "allowed"
+    by_id = key(StringEquals={"aws:userid": f"{role['RoleId']}:session"})
+    assert data_key(session, by_id) == "allowed"
+    assert "no resource-based policy" in data_key(alice, by_id)
+
+
 def test_grants_allow_and_attest_nothing(services: Any) -> None:
     iam = services("iam")
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
