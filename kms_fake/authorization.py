@@ -121,9 +121,9 @@ class Denial(enum.Enum):
         "IAM User Guide, Troubleshoot access denied error messages (general; not shown for KMS)",
     )
     SESSION_EXPLICIT = (
-        "with an explicit deny in a sessions policy",
+        "with an explicit deny in a session policy",
         Evidence.INFERRED,
-        "IAM User Guide, Troubleshoot access denied error messages (general; not shown for KMS)",
+        "HashiCorp's Enos troubleshooting page (ec2:DescribeImages); AWS's page: `sessions policy`",
     )
     NO_RESOURCE_ALLOW = (
         "because no resource-based policy allows the {action} action",

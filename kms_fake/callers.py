@@ -53,10 +53,14 @@ def default_principal(account: str, region: str = "us-east-1") -> Principal:
 @lru_cache(maxsize=64)
 def default_caller(account: str, region: str = "us-east-1") -> Caller:
     """The default caller with the identity policies of an administrator of KMS."""
+    instance = f"{get_partition(region)}:ec2:{region}:{account}:instance/{DEFAULT_INSTANCE_ID}"
     return Caller(
         default_principal(account, region),
         IdentityPermissions.all_of_kms(),
-        context={"aws:userid": (f"{_DEFAULT_ROLE_ID}:{DEFAULT_INSTANCE_ID}",)},
+        context={
+            "aws:userid": (f"{_DEFAULT_ROLE_ID}:{DEFAULT_INSTANCE_ID}",),
+            "ec2:SourceInstanceArn": (f"arn:{instance}",),
+        },
     )
 
 

@@ -145,14 +145,18 @@ _KMS_KEYS = (
 _TAGGING = frozenset({"CreateKey", "TagResource", "UntagResource", "ReplicateKey"})
 
 _GLOBAL_KEYS = (
+    _aws("AssumedRoot", _BOOLEAN),
     _aws("CalledVia", multivalued=True),
+    _aws("CalledViaAWSMCP"),
     _aws("CalledViaFirst"),
     _aws("CalledViaLast"),
+    _aws("ChatbotSourceArn", _ARN),
     _aws("CurrentTime", KeyType.DATE),
     _aws("Ec2InstanceSourcePrivateIPv4", KeyType.ADDRESS),
     _aws("Ec2InstanceSourceVpc"),
     _aws("EpochTime", KeyType.EPOCH),
     _aws("FederatedProvider"),
+    _aws("IsMcpServiceAction", _BOOLEAN),
     _aws("MultiFactorAuthAge", _NUMBER),
     _aws("MultiFactorAuthPresent", _BOOLEAN),
     _aws("PrincipalAccount"),
@@ -169,6 +173,7 @@ _GLOBAL_KEYS = (
     _aws("ResourceOrgID"),
     _aws("ResourceOrgPaths", multivalued=True),
     _aws("SecureTransport", _BOOLEAN),
+    _aws("SignInSessionArn", _ARN),
     _aws("SourceAccount"),
     _aws("SourceArn", _ARN),
     _aws("SourceIdentity"),
@@ -176,17 +181,38 @@ _GLOBAL_KEYS = (
     _aws("SourceOrgID"),
     _aws("SourceOrgPaths", multivalued=True),
     _aws("SourceVpc"),
+    _aws("SourceVpcArn", _ARN),
     _aws("SourceVpce"),
     _aws("TagKeys", multivalued=True, operations=_TAGGING),
     _aws("TokenIssueTime", KeyType.DATE),
     _aws("UserAgent"),
+    _aws("ViaAWSMCPService", _BOOLEAN),
     _aws("ViaAWSService", _BOOLEAN),
     _aws("VpcSourceIp", KeyType.ADDRESS),
+    _aws("VpceAccount"),
+    _aws("VpceOrgID"),
+    _aws("VpceOrgPaths", multivalued=True),
     _aws("userid"),
     _aws("username"),
 )
 
-CONDITION_KEYS = (*_KMS_KEYS, *_GLOBAL_KEYS)
+_SESSION_KEYS = tuple(
+    ConditionKey(name, type_)
+    for name, type_ in (
+        ("codebuild:BuildArn", _ARN),
+        ("codebuild:ProjectArn", _ARN),
+        ("ec2:RoleDelivery", _NUMBER),
+        ("ec2:SourceInstanceArn", _ARN),
+        ("glue:CredentialIssuingService", KeyType.STRING),
+        ("glue:RoleAssumedBy", KeyType.STRING),
+        ("identitystore:UserId", KeyType.STRING),
+        ("lambda:SourceFunctionArn", _ARN),
+        ("ssm:SourceInstanceArn", _ARN),
+    )
+)
+"""Keys of other services that a role session brings wherever it calls (same page)."""
+
+CONDITION_KEYS = (*_KMS_KEYS, *_GLOBAL_KEYS, *_SESSION_KEYS)
 """The keys whose names are fixed."""
 
 ENCRYPTION_CONTEXT_KEY = _kms("EncryptionContext:NAME", of=_WITH_CONTEXT)

@@ -219,7 +219,8 @@ RULES: tuple[Rule, ...] = (
         "authorization.session-deny", "AccessDeniedException", "{}",
         checks.denied(Denial.SESSION_EXPLICIT), _INFERRED,
         Denial.SESSION_EXPLICIT.evidence, _UNKNOWN,
-        '"Troubleshoot access denied error messages", IAM User Guide',
+        "HashiCorp's Enos troubleshooting page: ec2:DescribeImages; the IAM User Guide's own "
+        "example has `sessions policy`",
     ),
     Rule(
         "authorization.key-policy-deny", "AccessDeniedException", "{}",

@@ -609,7 +609,7 @@ def test_all_denials(
         (Denial.RESOURCE_EXPLICIT, "with an explicit deny in a resource-based policy"),
         (Denial.IDENTITY_EXPLICIT, "with an explicit deny in an identity-based policy"),
         (Denial.BOUNDARY_EXPLICIT, "with an explicit deny in a permissions boundary"),
-        (Denial.SESSION_EXPLICIT, "with an explicit deny in a sessions policy"),
+        (Denial.SESSION_EXPLICIT, "with an explicit deny in a session policy"),
         (NO_RESOURCE, "because no resource-based policy allows the kms:GenerateDataKey action"),
         (NO_BOUNDARY, "because no permissions boundary allows the kms:GenerateDataKey action"),
         (NO_SESSION, "because no session policy allows the kms:GenerateDataKey action"),

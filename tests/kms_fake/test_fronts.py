@@ -387,7 +387,7 @@ def test_explicit_denials_of_limits_have_their_own_texts(services: Any) -> None:
     assert told.endswith("with an explicit deny in a permissions boundary")
     iam.delete_role_permissions_boundary(RoleName="r")
     told = data_key(assumed(services, role, Policy=denied), key)
-    assert told.endswith("with an explicit deny in a sessions policy")
+    assert told.endswith("with an explicit deny in a session policy")
 
 
 def test_tags_and_names_of_the_caller_are_condition_keys(services: Any) -> None:

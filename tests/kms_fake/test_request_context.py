@@ -28,6 +28,7 @@ from tests.kms_fake.world import (
     statement,
 )
 
+INSTANCE = f"arn:aws:ec2:us-east-1:{DEFAULT_ACCOUNT_ID}:instance/i-0a1b2c3d4e5f60718"
 USER = f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:user/team/alice"
 NOW = dt.datetime.fromtimestamp(NOW_MS / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -93,6 +94,7 @@ def is_(name: str, value: str) -> dict[str, Any]:
         ("aws:TokenIssueTime", NOW),
         ("aws:EpochTime", str(NOW_MS // 1000)),
         ("aws:userid", "AROA0A1B2C3D4E5F60718:i-0a1b2c3d4e5f60718"),
+        ("ec2:SourceInstanceArn", INSTANCE),
     ],
 )
 def test_what_every_call_has(operation: str, name: str, value: str) -> None:
