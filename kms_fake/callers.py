@@ -8,6 +8,7 @@ whose identity policies allow everything of KMS unless a test says otherwise.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,6 +26,7 @@ from kms_fake.policy import MalformedPolicy, PolicyKind, UnsupportedPolicy, pars
 DEFAULT_ROLE_NAME = "EnclaveInstance"
 DEFAULT_INSTANCE_ID = "i-0a1b2c3d4e5f60718"
 _DEFAULT_ROLE_ID = "AROA0A1B2C3D4E5F60718"
+_CREDENTIAL = re.compile(r"Credential=(?P<key>[^/]+)/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,12 @@ def default_caller(account: str, region: str = "us-east-1") -> Caller:
             "ec2:SourceInstanceArn": (f"arn:{instance}",),
         },
     )
+
+
+def access_key_of(headers: Mapping[str, str]) -> str | None:
+    """The access key that a request is signed with, of whatever length; None if it is not."""
+    match = _CREDENTIAL.search(headers.get("Authorization", ""))
+    return match["key"] if match else None
 
 
 def account_of_access_key(access_key: str) -> str | None:

@@ -92,7 +92,7 @@ class KmsApplication:
             )
         account = self._account(environ, credential["key"])
         if credential["service"] != "kms":
-            service = _moto_service(credential["service"])
+            service = self._moto_service(credential["service"])
             return self._by_moto(environ, body, service, account)
         target = _TARGET.fullmatch(environ.get("HTTP_X_AMZ_TARGET", ""))
         if target is None:
@@ -125,6 +125,17 @@ class KmsApplication:
         if asked and access_key not in self._fake.callers:
             return asked
         return self._fake.account_of(access_key)
+
+    def _moto_service(self, service: str) -> Any:
+        if service == "iam":
+            from moto.iam.responses import IamResponse
+
+            return IamResponse
+        if service == "sts":
+            from kms_fake.sts_front import sts_response_class
+
+            return sts_response_class(self._fake)
+        raise other_refusals.SERVICE.refuse(f"{service} is not served here; kms, iam, sts are.")
 
     def _by_moto(
         self, environ: dict[str, Any], body: bytes, responses: Any, account: str
@@ -160,18 +171,6 @@ def _headers(environ: dict[str, Any]) -> dict[str, str]:
         if name.startswith("HTTP_")
     }
     return {**headers, "Content-Type": environ.get("CONTENT_TYPE", "")}
-
-
-def _moto_service(service: str) -> Any:
-    if service == "iam":
-        from moto.iam.responses import IamResponse
-
-        return IamResponse
-    if service == "sts":
-        from moto.sts.responses import TokenResponse
-
-        return TokenResponse
-    raise other_refusals.SERVICE.refuse(f"{service} is not served here; kms, iam, sts are.")
 
 
 def _unreadable(problem: Problem, found: str) -> Answer:

@@ -31,6 +31,7 @@ from kms_fake.beside import (
     encrypt_rsa,
     refuse_recipient,
 )
+from kms_fake.callers import access_key_of
 from kms_fake.errors import REQUEST_ID_HEADER, RULE_HEADER, KmsRefusal
 from kms_fake.fake import KmsFake
 from kms_fake.keys import MotoKeys, NoSuchKey, moto_context
@@ -58,6 +59,10 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
             user_agent=self.headers.get("User-Agent"),
             body_length=len(self._raw_body()),
         )
+
+    def get_access_key(self) -> str:
+        """The request's access key; moto's own sees those of 20 characters only."""
+        return access_key_of(self.headers) or str(super().get_access_key())
 
     def get_current_account(self) -> str:
         """moto's own, but that of the caller for one whom the fake was given."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,13 +13,12 @@ from botocore.exceptions import ClientError
 
 from kms_fake import KmsFake, mock_attested_kms, serving
 from kms_fake.caller_arns import principal_of_arn
-from kms_fake.callers import Caller, identity_of_policies
+from kms_fake.callers import DEFAULT_INSTANCE_ID, Caller, identity_of_policies
 from tests.kms_fake import world
 
 ACCOUNT = "111122223333"
 OTHER_ACCOUNT = "999900001111"
 ALICE = f"arn:aws:iam::{ACCOUNT}:user/alice"
-# moto's own front knows access keys of 20 characters only.
 ALICES_KEY, BOBS_KEY, OTHER_KEY = "AKIA000000000000ALIC", "AKIA0000000000000BOB", "AKIA" + "O" * 16
 EVERYTHING = '{"Statement": {"Effect": "Allow", "Action": "kms:*", "Resource": "*"}}'
 
@@ -117,6 +117,41 @@ def test_unknown_access_keys_are_of_the_fakes_account() -> None:
         made = iam.create_access_key(UserName="carol")["AccessKey"]["AccessKeyId"]
     assert fake.account_of(made) == ACCOUNT
     assert fake.caller(made).principal.arn == f"arn:aws:iam::{ACCOUNT}:user/carol"
+
+
+@pytest.mark.parametrize(
+    ("access_key", "arn", "user_id"),
+    [
+        (ALICES_KEY, ALICE, r"AIDA[A-Z2-7]{17}"),
+        (
+            OTHER_KEY,
+            f"arn:aws:sts::{OTHER_ACCOUNT}:assumed-role/r/{DEFAULT_INSTANCE_ID}",
+            rf"AROA[A-Z2-7]{{17}}:{DEFAULT_INSTANCE_ID}",
+        ),
+        ("SHORT", f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT),
+        (
+            "UNKNOWN",
+            f"arn:aws:sts::123456789012:assumed-role/EnclaveInstance/{DEFAULT_INSTANCE_ID}",
+            rf"AROA[A-Z0-9]{{17}}:{DEFAULT_INSTANCE_ID}",
+        ),
+    ],
+)
+def test_sts_tells_a_caller_the_arn_that_a_denial_does(
+    fake: KmsFake, access_key: str, arn: str, user_id: str
+) -> None:
+    fake.callers = {**fake.callers, "SHORT": caller(f"arn:aws:iam::{ACCOUNT}:root")}
+    with over_http(fake, access_key, "sts") as sts:
+        answer = sts.get_caller_identity()
+    assert (answer["Arn"], answer["Account"]) == (arn, arn.split(":")[4])
+    assert re.fullmatch(user_id, answer["UserId"])
+
+
+def test_sts_leaves_motos_users_to_moto(fake: KmsFake) -> None:
+    with over_http(fake, "UNKNOWN", "iam") as iam:
+        iam.create_user(UserName="dave")
+        made = iam.create_access_key(UserName="dave")["AccessKey"]["AccessKeyId"]
+    with over_http(fake, made, "sts") as sts:
+        assert sts.get_caller_identity()["Arn"].endswith(":user/dave")
 
 
 def test_a_session_of_a_role_of_the_account() -> None:

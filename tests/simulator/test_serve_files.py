@@ -96,6 +96,7 @@ def test_principals_with_different_policies_get_different_answers(tmp_path: Path
             "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-1"}},
         }
     }
+    nothing = {"Statement": {**allow["Statement"], "Action": "s3:*"}}
     principals = {
         "READER": {"arn": f"arn:aws:iam::{ACCOUNT}:user/reader", "policies": [allow]},
         "NOBODY": {"arn": "user/nobody"},
@@ -105,6 +106,7 @@ def test_principals_with_different_policies_get_different_answers(tmp_path: Path
             "policies": [in_organization],
             "context": {"aws:PrincipalOrgID": "o-1"},
         },
+        "BOUNDED": {"arn": "user/bounded", "policies": [allow], "permissions_boundary": nothing},
         "STRANGER": {"arn": "role/stranger", "policies": [in_organization]},
     }
     arguments = [
@@ -124,6 +126,11 @@ def test_principals_with_different_policies_get_different_answers(tmp_path: Path
                 "DENIED",
                 f"sts::{ACCOUNT}:assumed-role/denied/session",
                 "with an explicit deny in an identity-based policy",
+            ),
+            (
+                "BOUNDED",
+                f"iam::{ACCOUNT}:user/bounded",
+                "because no permissions boundary allows the kms:GenerateDataKey action",
             ),
             (
                 "STRANGER",
