@@ -5,7 +5,7 @@ Nothing here is found where the evaluator cannot evaluate the policy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from kms_fake.principals import Match
 from simulator.policy_check.findings import Case, Found, Severity
@@ -163,15 +163,42 @@ def pcr0_only(study: Study) -> Iterable[Found]:
 
 
 def image_partly_pinned(study: Study) -> Iterable[Found]:
-    """PCR1 or PCR2 is asked for without the other, and PCR0 is not."""
+    """One of PCR1 and PCR2 is enough: the rest of the image, and who signed it, may differ."""
     for subject, action, attempt, statements in study.let_in_by_document(Platform.ENCLAVE):
-        free = [pcr for pcr in IMAGE_PCRS if _still_in(study, subject, action, attempt, (pcr,))]
-        if len(free) == 2 and 0 in free:
-            names = " and ".join(f"PCR{pcr}" for pcr in free)
-            case = Case(
-                subject, action, Document.MEETING, f"another {names.replace(' and ', ' or ')}"
-            )
-            yield from _found(statements, WARNING, f"{names} may be anything", case)
+        if _any_image(study, subject, action, attempt):
+            continue
+        for enough, others in ((1, (0, 2, SIGNER_PCR)), (2, (0, 1, SIGNER_PCR))):
+            if _still_in(study, subject, action, attempt, others):
+                case = Case(subject, action, Document.MEETING, f"{_names(others)} of another image")
+                wrong = f"PCR{enough} is enough: the rest of the image may be anything"
+                yield from _found(statements, WARNING, wrong, case)
+
+
+def combined_denial(study: Study) -> Iterable[Found]:
+    """A Deny over several measurements, which holds only where all of them differ."""
+    for deny in study.statements:
+        pcrs = {
+            condition.measurement.pcr
+            for condition in deny.conditions
+            if not deny.allows
+            and condition.negated
+            and condition.measurement is not None
+            and condition.measurement.platform is Platform.ENCLAVE
+        }
+        if len(pcrs) < 2:
+            continue
+        for subject, action, attempt, _ in study.let_in_by_document(Platform.ENCLAVE):
+            for enough in sorted(pcrs):
+                others = sorted(pcrs - {enough})
+                if deny.is_about(action) and _still_in(study, subject, action, attempt, others):
+                    case = Case(subject, action, Document.MEETING, f"another {_names(others)}")
+                    wrong = f"it denies only where {_names(sorted(pcrs))} all differ"
+                    yield Found(deny, ERROR, wrong, "", (case,))
+
+
+def _names(pcrs: Sequence[int]) -> str:
+    *first, last = (f"PCR{pcr}" for pcr in pcrs)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def debug_enclave(study: Study) -> Iterable[Found]:

@@ -41,6 +41,16 @@ _NAMES = {
 }
 
 
+_COUNTED = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+
+
+def _counts(result: Result) -> dict[Severity, int]:
+    return {
+        severity: sum(finding.found.severity is severity for finding in result.findings)
+        for severity in Severity
+    }
+
+
 def _documents(result: Result) -> list[Document]:
     return [
         document
@@ -60,10 +70,6 @@ def notes(result: Result) -> Iterator[str]:
 
 def as_json(result: Result, fail_on: str, exit_code: int) -> dict[str, Any]:
     """The result as the schema describes it."""
-    counts = {
-        severity.value: sum(finding.found.severity is severity for finding in result.findings)
-        for severity in Severity
-    }
     return {
         "format": 1,
         "policy": result.policy.name,
@@ -73,7 +79,7 @@ def as_json(result: Result, fail_on: str, exit_code: int) -> dict[str, Any]:
         "access": [_row(result, subject, action) for subject, action in result.study.questions()],
         "findings": [_finding(finding) for finding in result.findings],
         "notes": list(notes(result)),
-        "counts": counts,
+        "counts": {severity.value: count for severity, count in _counts(result).items()},
         "fail_on": fail_on,
         "exit_code": exit_code,
     }
@@ -143,12 +149,8 @@ def as_text(result: Result) -> Iterator[str]:
         yield from _group_text(list(group))
     yield ""
     yield ", ".join(
-        f"{sum(finding.found.severity is severity for finding in result.findings)} {name}"
-        for severity, name in (
-            (Severity.ERROR, "errors"),
-            (Severity.WARNING, "warnings"),
-            (Severity.INFO, "notes"),
-        )
+        f"{count} {_COUNTED[severity]}{'' if count == 1 else 's'}"
+        for severity, count in _counts(result).items()
     )
 
 

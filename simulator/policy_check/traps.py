@@ -105,7 +105,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "image-partly-pinned",
         (_WARNING,),
-        "Only PCR1 or only PCR2 is asked for",
+        "PCR1 alone or PCR2 alone is enough",
         "PCR1 measures the kernel and its boot filesystem, PCR2 the application; each leaves the "
         "other part of the image free.",
         "Ask for PCR0, PCR1 and PCR2 in the same statement: of several statements one is enough.",
@@ -191,6 +191,17 @@ TRAPS: tuple[Trap, ...] = (
         _OPERATORS,
         _DOCUMENTED,
         conditions.deny_ignores_absent,
+    ),
+    Trap(
+        "combined-denial",
+        (_ERROR,),
+        "A Deny with several measurements in one statement",
+        "All conditions of a statement must hold, so that the Deny stops only an image that "
+        "differs in every one of them: one equal measurement is enough to pass.",
+        "Write one Deny for each measurement.",
+        '"Conditions with multiple context keys or values", IAM User Guide',
+        _DOCUMENTED,
+        access.combined_denial,
     ),
     Trap(
         "unknown-attestation-key",

@@ -200,14 +200,16 @@ ACCESS: dict[str, Pair] = {
     "image-partly-pinned": Pair(
         has=(
             one("kernel", allow(measured(1))),
-            one("application", allow(measured(2, 8))),
+            one("application", allow(measured(2))),
+            one("one-of-several", statement(), DENY_OTHERS),
         ),
         has_not=(
             one("both", allow(measured(1, 2))),
             one("all-three", allow(measured(0, 1, 2))),
             one("pcr0", allow(measured(0))),
+            one("application-and-signer", allow(measured(2, 8))),
         ),
-        severities={"kernel": "warning", "application": "warning"},
+        severities=dict.fromkeys(("kernel", "application", "one-of-several"), "warning"),
     ),
     "debug-enclave": Pair(
         has=(

@@ -111,6 +111,36 @@ CONDITIONS: dict[str, Pair] = {
         ),
         severities={"equals": "warning", "like": "warning"},
     ),
+    "combined-denial": Pair(
+        has=(
+            one("one-operator", statement(), DENY_OTHERS),
+            one(
+                "two-operators",
+                statement(),
+                deny(
+                    {
+                        "StringNotEquals": {pcr(0): digest(0)},
+                        "StringNotEqualsIgnoreCase": {pcr(2): digest(2)},
+                    }
+                ),
+            ),
+        ),
+        has_not=(
+            one(
+                "one-each",
+                statement(),
+                deny(only("StringNotEquals", pcr(0), digest(0))),
+                deny(only("StringNotEquals", pcr(1), digest(1))),
+            ),
+            one("the-allow-asks-too", SAFE_ALLOW, DENY_OTHERS),
+            one(
+                "one-measurement-twice",
+                statement(),
+                deny({"StringNotEquals": {pcr(0): digest(0)}, "Null": {pcr(0): "false"}}),
+                DENY_WITHOUT,
+            ),
+        ),
+    ),
     "unknown-attestation-key": Pair(
         has=(
             one(

@@ -384,13 +384,17 @@ _STATEMENTS = st.builds(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(_STATEMENTS, min_size=1, max_size=4))
-def test_nobody_decrypts_without_a_document_unreported(statements: list[Json]) -> None:
+def test_nobody_decrypts_with_no_document_or_anothers_unreported(statements: list[Json]) -> None:
     result = checked(policy(*statements), account=ACCOUNT)
     assert result.unsupported is None
     for subject in result.study.subjects:
+        by_iam = subject.kind is Kind.ACCOUNT
         if result.study.outcome(subject, "kms:Decrypt", NONE).allowed:
-            least = Severity.WARNING if subject.kind is Kind.ACCOUNT else Severity.ERROR
-            assert result.reaches(least)
+            assert result.reaches(Severity.WARNING if by_iam else Severity.ERROR)
+        elif result.study.outcome(subject, "kms:Decrypt", ANY).allowed:
+            assert result.reaches(Severity.ERROR)
+        elif result.study.outcome(subject, "kms:Decrypt", DEBUG).allowed:
+            assert result.reaches(Severity.WARNING)
 
 
 # JSON.
