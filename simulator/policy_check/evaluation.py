@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kms_fake.authorization import Access, AccessRequest, IdentityPermissions, assess
+from kms_fake.authorization import AccessRequest, IdentityPermissions, assess
 from kms_fake.grants import Grant
 from kms_fake.policy import (
     MalformedPolicy,
@@ -61,12 +61,12 @@ class Evaluator:
         self._key = key
         self._key_policy = _parse(key_policy, key_policy.document)
         self._given = IdentityPermissions(tuple(_parse(each, each.document) for each in identities))
-        self._single: dict[tuple[str, int], Policy] = {}
+        self._single: dict[tuple[PolicyKind, str, int], Policy] = {}
 
-    def access(self, subject: Subject, action: str, context: Values) -> Access:
-        """What the policies hold against `subject` calling `action` with these condition keys."""
+    def allows(self, subject: Subject, action: str, context: Values) -> bool:
+        """Whether `subject` may call `action` with these condition keys."""
         request = self._request(subject, action, context)
-        return assess(request, self._key_policy, self._identity(subject))
+        return not assess(request, self._key_policy, self._identity(subject)).denials
 
     def allows_by_grant(self, subject: Subject, action: str, context: Values) -> bool:
         """Whether `subject` may call `action` with a grant for it, whoever made the grant."""
@@ -75,12 +75,7 @@ class Evaluator:
         )
         grant = Grant(grantee, frozenset({action.removeprefix("kms:")}))
         request = self._request(subject, action, context)
-        access = assess(request, self._key_policy, self._identity(subject), (grant,))
-        return not access.denials
-
-    def allows(self, subject: Subject, action: str, context: Values) -> bool:
-        """Whether `subject` may call `action`."""
-        return not self.access(subject, action, context).denials
+        return not assess(request, self._key_policy, self._identity(subject), (grant,)).denials
 
     def lets_in(
         self, statement: Statement, subject: Subject, action: str, context: Values
@@ -109,7 +104,8 @@ class Evaluator:
 
     def _alone(self, statement: Statement) -> Policy:
         """The policy that holds this statement only."""
-        file, place = statement.file, (statement.file.name, statement.index)
+        file = statement.file
+        place = (file.kind, file.name, statement.index)
         if place not in self._single:
             document = {**file.document, "Statement": [statement.element]}
             self._single[place] = _parse(file, document)
