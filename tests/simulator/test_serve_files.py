@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from kms_fake.callers import DEFAULT_INSTANCE_ID
+from kms_fake.http_server import is_loopback
 from nsm_fake import NsmPki
-from simulator.serve import is_loopback, told_after
+from simulator.serve import told_after
 from tests.simulator.test_command import COMMAND, decrypt, document_of, run, served
 
 ACCOUNT = "111122223333"
