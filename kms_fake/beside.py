@@ -1,4 +1,4 @@
-"""What must be right beside the two operations, so that their answers are: policies, Encrypt.
+"""What must be right beside the two operations, so that their answers are: policies, replicas.
 
 moto does the work of these operations; this is what it gets wrong for them, or would answer where
 nothing is simulated.
@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from kms_fake import other_refusals
-from kms_fake.keys import SYMMETRIC_DEFAULT, KmsKey, MotoKeys, NoSuchKey
+from kms_fake.keys import KmsKey, MotoKeys
 from kms_fake.policy import MalformedPolicy, PolicyKind, UnsupportedPolicy, parse_policy
 
 _WITH_RECIPIENT = frozenset({"GenerateDataKeyPair", "GenerateRandom", "DeriveSharedSecret"})
@@ -59,33 +58,10 @@ def as_object(request: object) -> Mapping[str, object]:
     return request
 
 
-def check_destination(key: KmsKey | NoSuchKey) -> None:
-    """Refuse ReEncrypt to an RSA key: moto would write what Decrypt does not read."""
-    if isinstance(key, KmsKey) and not key.is_symmetric:
-        raise other_refusals.RE_ENCRYPT.refuse("ReEncrypt to an RSA key is not simulated.")
-
-
 def check_no_replica(store: MotoKeys, key_id: str) -> None:
     """Refuse ReplicateKey where the key is already ("ReplicateKey", AWS KMS API Reference)."""
     if isinstance(store.named(key_id), KmsKey):
         raise other_refusals.REPLICA.refuse(f"The key is already in {store.region}.")
-
-
-def encrypt_rsa(key: KmsKey, plaintext: bytes, algorithm: str | None) -> dict[str, Any]:
-    """The answer of Encrypt under an RSA key, in the bytes that Decrypt takes.
-
-    Raises KmsRefusal: InvalidKeyUsageException where the key does not encrypt with `algorithm`,
-    ValidationException where the plaintext is too long for it ("Encrypt", AWS KMS API Reference).
-    """
-    if algorithm not in key.encryption_algorithms:
-        shown = algorithm or SYMMETRIC_DEFAULT
-        raise other_refusals.ENCRYPT_ALGORITHM.refuse(f"The key does not Encrypt with {shown}.")
-    blob = key.seal_rsa(plaintext, algorithm)
-    if blob is None:
-        raise other_refusals.ENCRYPT_LENGTH.refuse(
-            f"The plaintext is too long for {algorithm} with this key."
-        )
-    return {"KeyId": key.arn, "CiphertextBlob": blob, "EncryptionAlgorithm": algorithm}
 
 
 def refuse_recipient(operation: str, members: Mapping[str, object]) -> None:

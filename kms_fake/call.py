@@ -18,7 +18,7 @@ from kms_fake.envelope import ContentForm
 from kms_fake.policy import MalformedPolicy, PolicyKind, UnsupportedPolicy, parse_policy
 from kms_fake.received import ReceivedDocument
 from kms_fake.request_context import Surroundings
-from kms_fake.shapes import Operation, violations, wrong_type
+from kms_fake.shapes import SHAPES, Operation, violations, wrong_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,12 +80,12 @@ class Call:
     @cached_property
     def wrong_type(self) -> str | None:
         """The member of a wrong type, in words."""
-        return wrong_type(self.operation, self.members)
+        return wrong_type(SHAPES[self.operation], self.members)
 
     @cached_property
     def violations(self) -> Sequence[str]:
         """The violated constraints, in KMS's words."""
-        return violations(self.operation, self.members)
+        return violations(SHAPES[self.operation], self.members)
 
     @property
     def is_decrypt(self) -> bool:
@@ -145,21 +145,8 @@ class Call:
 
     @cached_property
     def ciphertext_key(self) -> keys.KmsKey | keys.NoSuchKey | None:
-        """The key that the ciphertext was made with; None if the ciphertext names none.
-
-        An RSA ciphertext names none: KeyId and EncryptionAlgorithm must ("Decrypt", AWS KMS API
-        Reference; left out, a user got InvalidCiphertextException: aws-nitro-enclaves-sdk-c,
-        issue 68).
-        """
-        if self.algorithm != keys.SYMMETRIC_DEFAULT:
-            return self.named_key
-        header = keys.header_key_id(self.ciphertext)
-        if header is None:
-            return None
-        key = self.store.of_header(header)
-        if key is None:
-            return keys.NoSuchKey(header)
-        return key if key.is_symmetric else None
+        """The key that the ciphertext was made with; None if the ciphertext names none."""
+        return self.store.of_ciphertext(self.ciphertext, self.algorithm, self.named_key)
 
     @property
     def key(self) -> keys.KmsKey | None:

@@ -13,6 +13,7 @@ from kms_fake.authorization import Denial, denial_text
 from kms_fake.call import Call
 from kms_fake.keys import NoSuchKey
 from kms_fake.received import ReceivedDocument
+from kms_fake.shapes import validation_text
 
 
 def not_an_object(call: Call) -> str | None:
@@ -24,10 +25,7 @@ def wrong_type(call: Call) -> str | None:
 
 
 def violations(call: Call) -> str | None:
-    if not call.violations:
-        return None
-    noun = "error" if len(call.violations) == 1 else "errors"
-    return f"{len(call.violations)} validation {noun} detected: {'; '.join(call.violations)}"
+    return validation_text(call.violations) if call.violations else None
 
 
 def modifiers(call: Call) -> str | None:

@@ -4,15 +4,16 @@ The keys, their states, policies, aliases and grants stay moto's; this module on
 moto 5.2.5 differs from KMS for the two operations of this package, it is corrected here: an ARN of
 another Region or account names another key; the header of a multi-Region key's ciphertext is found
 although moto cuts the id; RSA keys encrypt and decrypt with RSA-OAEP, by the algorithm of the
-request; a key of origin EXTERNAL waits for its material, which moto cannot import.
+request; a key of origin EXTERNAL waits for its material (`kms_fake.material`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -21,11 +22,14 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import load_der_private_key
 from moto.kms import utils as moto_utils
 from moto.kms.models import kms_backends
 from moto.utilities.utils import get_partition
 
+from kms_fake.asymmetric import mac_algorithms, signing_algorithms
 from kms_fake.grants import Grant
+from kms_fake.material import MaterialHistory, history_of, material_id
 from kms_fake.other_refusals import REGION
 from kms_fake.principals import listed
 
@@ -52,7 +56,7 @@ What is remembered here is checked before it is used.
 """
 
 SYMMETRIC_DEFAULT = "SYMMETRIC_DEFAULT"
-_RSA_OAEP = {
+RSA_OAEP = {
     "RSAES_OAEP_SHA_1": padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None),  # noqa: S303  # An algorithm of the KMS API.
     "RSAES_OAEP_SHA_256": padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None),
 }
@@ -84,12 +88,108 @@ class KmsKey:
             return ()
         if self.is_symmetric:
             return (SYMMETRIC_DEFAULT,)
-        return tuple(_RSA_OAEP) if self.spec.startswith("RSA_") else ()
+        return tuple(RSA_OAEP) if self.spec.startswith("RSA_") else ()
+
+    @property
+    def origin(self) -> str:
+        """Where its material comes from: AWS_KMS, EXTERNAL, ..."""
+        return str(self._moto.origin)
+
+    @property
+    def is_multi_region(self) -> bool:
+        """Whether it is a multi-Region key, primary or replica."""
+        return bool(self._moto.multi_region)
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether it is the primary key of a multi-Region key."""
+        if not self.is_multi_region:
+            return False
+        primary: str = self._moto.multi_region_configuration["PrimaryKey"]["Arn"]
+        return primary == self.arn
+
+    @property
+    def private_key(self) -> Any:
+        """The private key of an asymmetric key; meaningless for others, where moto has one too."""
+        return self._moto.private_key.private_key
+
+    @property
+    def mac_key(self) -> bytes:
+        """The secret of an HMAC key."""
+        secret: bytes = self._moto.key_material
+        return secret
+
+    @property
+    def tag_keys(self) -> frozenset[str]:
+        """The keys of its tags."""
+        backend = kms_backends[self._moto.account_id][self._moto.region]
+        return frozenset(backend.tagger.get_tag_dict_for_resource(self.key_id))
+
+    @property
+    def history(self) -> MaterialHistory:
+        """Its materials over time, which moto does not keep."""
+        return history_of(self._moto)
+
+    @property
+    def algorithms(self) -> dict[str, list[str]]:
+        """The member of KeyMetadata that lists its algorithms; none for a spec without any here."""
+        name, found = {
+            "ENCRYPT_DECRYPT": ("EncryptionAlgorithms", self.encryption_algorithms),
+            "SIGN_VERIFY": ("SigningAlgorithms", signing_algorithms(self.spec)),
+            "GENERATE_VERIFY_MAC": ("MacAlgorithms", mac_algorithms(self.spec)),
+            "KEY_AGREEMENT": ("KeyAgreementAlgorithms", ("ECDH",)),
+        }.get(self.usage, ("", ()))
+        return {name: list(found)} if found else {}
 
     @property
     def material_id(self) -> str:
-        """KeyMaterialId: 64 hexadecimal digits that name this key's material."""
-        return hashlib.sha256(b"KeyMaterialId" + self._moto.key_material).hexdigest()
+        """KeyMaterialId: 64 hexadecimal digits that name this key's current material."""
+        return material_id(self._moto.key_material)
+
+    @property
+    def imported_materials(self) -> tuple[bytes, ...]:
+        """The materials that were imported into it and are not pending."""
+        return (self.history.imported_form, *self.history.earlier)
+
+    def import_material(self, material: bytes) -> None:
+        """Give a key of origin EXTERNAL its first material: PKCS#8 for an asymmetric one."""
+        if self.is_symmetric or self.spec.startswith("HMAC_"):
+            self._moto.key_material = material
+        else:
+            self._moto.private_key.private_key = load_der_private_key(material, None)
+        self.history.imported_form = material
+        self.history.imported = self.history.ever_imported = True
+
+    def delete_material(self) -> None:
+        """Make it wait for its material again, also if it was disabled."""
+        self.history.imported = False
+        if self.state == "Disabled":
+            self._moto.key_state, self._moto.enabled = "Enabled", True
+
+    def rotate(self) -> None:
+        """Give it and its replicas new material; what was sealed before still opens."""
+        material = self.history.pending or os.urandom(len(self._moto.key_material))
+        before = self._moto.key_material
+        for key in (self._moto, *self._replicas()):
+            key.key_material = material
+            history_of(key).earlier.append(before)
+        self.history.imported_form = material
+        self.history.pending = None
+        self.history.rotations += 1
+
+    def _replicas(self) -> Iterator[Any]:
+        """moto's replicas of this key; imported material is brought to each by its owner."""
+        if not self.is_primary or self.origin != "AWS_KMS":
+            return
+        for replica in self._moto.multi_region_configuration["ReplicaKeys"]:
+            key = kms_backends[self._moto.account_id][replica["Region"]].keys.get(self.key_id)
+            if key is not None:
+                yield key
+
+    def share_materials(self, replica: KmsKey | NoSuchKey) -> None:
+        """Give a new replica the earlier materials too, which moto does not copy."""
+        if isinstance(replica, KmsKey) and self.origin == "AWS_KMS":
+            replica.history.earlier.extend(self.history.earlier)
 
     def seal(self, plaintext: bytes, context: Mapping[str, str]) -> bytes:
         """A CiphertextBlob of a symmetric key, in moto's format."""
@@ -98,12 +198,14 @@ class KmsKey:
         )
         return blob
 
-    def seal_rsa(self, plaintext: bytes, algorithm: str) -> bytes | None:
-        """The RSA ciphertext of `plaintext`; None where it is too long for the key."""
-        try:
-            return self._rsa.public_key().encrypt(plaintext, _RSA_OAEP[algorithm])
-        except ValueError:
-            return None
+    def seal_rsa(self, plaintext: bytes, algorithm: str) -> bytes:
+        """The RSA ciphertext of `plaintext`, which is not longer than `most_rsa_bytes`."""
+        return self._rsa.public_key().encrypt(plaintext, RSA_OAEP[algorithm])
+
+    def most_rsa_bytes(self, algorithm: str) -> int:
+        """The longest plaintext that the algorithm takes with this RSA key: RFC 8017, 7.1.1."""
+        digest = {"RSAES_OAEP_SHA_1": 20, "RSAES_OAEP_SHA_256": 32}[algorithm]
+        return self._rsa.key_size // 8 - 2 * digest - 2
 
     @property
     def _rsa(self) -> RSAPrivateKey:
@@ -118,23 +220,18 @@ class KmsKey:
             return None
         iv, tag = blob[_IV], blob[_TAG]
         ciphertext = blob[moto_utils.HEADER_LEN :] + tag
-        try:
-            return AESGCM(self._moto.key_material).decrypt(iv, ciphertext, _authenticated(context))
-        except InvalidTag:
-            return None
+        for material in (self._moto.key_material, *self.history.earlier):
+            with suppress(InvalidTag):
+                return AESGCM(material).decrypt(iv, ciphertext, _authenticated(context))
+        return None
 
     def _open_rsa(self, blob: bytes, algorithm: str) -> bytes | None:
         if algorithm not in self.encryption_algorithms:
             return None
         try:
-            return self._rsa.decrypt(blob, _RSA_OAEP[algorithm])
+            return self._rsa.decrypt(blob, RSA_OAEP[algorithm])
         except ValueError:
             return None
-
-    @property
-    def origin(self) -> str:
-        """Where its material comes from: AWS_KMS, EXTERNAL, ..."""
-        return str(self._moto.origin)
 
     @property
     def multi_region_type(self) -> str | None:
@@ -216,6 +313,25 @@ class MotoKeys:
             key = self._backend.keys[key_id]
         return _view(key)
 
+    def of_ciphertext(
+        self, blob: bytes, algorithm: str, named: KmsKey | NoSuchKey | None
+    ) -> KmsKey | NoSuchKey | None:
+        """The key that a ciphertext was made with; None if the ciphertext names none.
+
+        An RSA ciphertext names none: the request must, with the algorithm ("Decrypt", AWS KMS API
+        Reference; left out, a user got InvalidCiphertextException: aws-nitro-enclaves-sdk-c,
+        issue 68).
+        """
+        if algorithm != SYMMETRIC_DEFAULT:
+            return named
+        header = header_key_id(blob)
+        if header is None:
+            return None
+        key = self.of_header(header)
+        if key is None:
+            return NoSuchKey(header)
+        return key if key.is_symmetric else None
+
     def of_header(self, header: str) -> KmsKey | None:
         """The key that a ciphertext's header names."""
         keys = self._backend.keys
@@ -280,7 +396,8 @@ def _grant(grant: Any) -> Grant:
 
 
 def _view(key: Any) -> KmsKey:
-    pending_import = key.origin == "EXTERNAL" and key.key_state == "Enabled"
+    waits = key.origin == "EXTERNAL" and not history_of(key).imported
+    pending_import = waits and key.key_state == "Enabled"
     return KmsKey(
         key_id=key.id,
         arn=key.arn,

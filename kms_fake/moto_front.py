@@ -2,16 +2,16 @@
 
 moto's models are untouched. Its response class is replaced by a thin subclass while the context
 manager is open. Beside the two operations it corrects what would make them wrong: policies are
-checked when CreateKey, PutKeyPolicy and ReplicateKey set them, Encrypt under an RSA key is RSA,
-encryption contexts reach moto unambiguously (`kms_fake.keys.moto_context`), and Recipient is
-refused where it is not simulated.
+checked when CreateKey, PutKeyPolicy and ReplicateKey set them, Recipient is refused where it is
+not simulated, and the other operations refuse what real KMS refuses (`kms_fake.neighbours`) before
+moto is asked, or `kms_fake.neighbour_answers` where moto would answer wrongly.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, ClassVar
@@ -22,32 +22,28 @@ from moto.kms import urls
 from moto.kms.models import kms_backends
 from moto.kms.responses import KmsResponse
 
-from kms_fake import wire
-from kms_fake.beside import (
-    as_object,
-    check_destination,
-    check_key_policy,
-    check_no_replica,
-    encrypt_rsa,
-    refuse_recipient,
-)
+from kms_fake import neighbours, wire
+from kms_fake.beside import as_object, check_key_policy, check_no_replica, refuse_recipient
 from kms_fake.callers import access_key_of
 from kms_fake.errors import REQUEST_ID_HEADER, RULE_HEADER, KmsRefusal
 from kms_fake.fake import KmsFake
-from kms_fake.keys import MotoKeys, NoSuchKey, moto_context
+from kms_fake.keys import KmsKey, MotoKeys, NoSuchKey
 from kms_fake.lockout import check_lockout
+from kms_fake.metadata import corrected
+from kms_fake.neighbour_answers import ANSWERS
+from kms_fake.neighbour_request import NeighbourRequest
 from kms_fake.record import BY_MOTO, Origin, Refused
 from kms_fake.shapes import Operation
 
-_CONTEXTS = frozenset(
-    {"EncryptionContext", "SourceEncryptionContext", "DestinationEncryptionContext"}
-)
+_ATTESTED = frozenset(operation.value for operation in Operation)
 
 
 class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no types.
     """moto's handler of one KMS request, with the attested operations answered by `fake`."""
 
     fake: ClassVar[KmsFake]
+    neighbour: NeighbourRequest
+    """The request, if it is to another operation than the two."""
     _kept = False
     """Whether the fake has recorded this call itself."""
 
@@ -75,7 +71,11 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
         members = wire.decode_json(self._raw_body())
         by: KmsRefusal | Refused | None
         try:
-            refuse_recipient(self._get_action(), as_object(members))
+            operation = self._get_action()
+            given = as_object(members)
+            refuse_recipient(operation, given)
+            if operation not in _ATTESTED:
+                self.neighbour = self._judged(operation, given)
             status, headers, body = super().call_action()
             by = _refusal_by_moto(int(status), body)
         except KmsRefusal as refusal:
@@ -104,32 +104,26 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
         """GenerateDataKey, by the rules of this package."""
         return self._attested(Operation.GENERATE_DATA_KEY)
 
-    def generate_data_key_without_plaintext(self) -> str:
-        """moto's own, which would otherwise call GenerateDataKey and be judged as that."""
-        answer = json.loads(super().generate_data_key())
-        del answer["Plaintext"]
-        return json.dumps(answer)
+    def describe_key(self) -> str:
+        """moto's own, with the metadata corrected."""
+        return self._with_metadata("KeyMetadata", super().describe_key(), self.region)
 
-    def encrypt(self) -> str:
-        """moto's own for symmetric keys; RSA ciphertexts as KMS makes them.
+    def rotate_key_on_demand(self) -> str:
+        """moto's own, which rotates nothing."""
+        super().rotate_key_on_demand()
+        if self.neighbour.key is not None:
+            self.neighbour.key.rotate()
+        return self._with_arn("{}")
 
-        moto encrypts with an AES key whatever the key is, so that any algorithm would decrypt.
-        """
-        store = MotoKeys(self.current_account, self.region)
-        key = store.named(str(self._get_param("KeyId")))
-        if isinstance(key, NoSuchKey) or key.is_symmetric:
-            answer: str = super().encrypt()
-            return answer
-        return wire.encode_answer(
-            encrypt_rsa(key, self._get_param("Plaintext"), self._get_param("EncryptionAlgorithm"))
-        ).decode()
+    def schedule_key_deletion(self) -> str:
+        """moto's own, whose KeyId is what the caller called the key."""
+        days = self.neighbour.members.get("PendingWindowInDays", 30)
+        more = {"KeyState": "PendingDeletion", "PendingWindowInDays": days}
+        return self._with_arn(super().schedule_key_deletion(), **more)
 
-    def re_encrypt(self) -> str:
-        """moto's own, for a destination that encrypts as moto does."""
-        store = MotoKeys(self.current_account, self.region)
-        check_destination(store.named(str(self._get_param("DestinationKeyId"))))
-        answer: str = super().re_encrypt()
-        return answer
+    def cancel_key_deletion(self) -> str:
+        """moto's own, whose KeyId is what the caller called the key."""
+        return self._with_arn(super().cancel_key_deletion())
 
     def replicate_key(self) -> str:
         """moto's own, which replaces a key that is there and forgets the replica's policy."""
@@ -144,13 +138,15 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
             backend.put_key_policy(key_id, policy)
         # Not shared properties ("Multi-Region keys in AWS KMS"), but moto's copy shares them.
         backend.keys[key_id].grants, backend.keys[key_id].aliases = {}, {}
-        return answer
+        if self.neighbour.key is not None:
+            replica = MotoKeys(self.current_account, region).named(key_id)
+            self.neighbour.key.share_materials(replica)
+        return self._with_metadata("ReplicaKeyMetadata", answer, region)
 
     def create_key(self) -> str:
         """moto's own, with a policy that this KMS can enforce."""
         self._check_new_policy(self.region)
-        answer: str = super().create_key()
-        return answer
+        return self._with_metadata("KeyMetadata", super().create_key(), self.region)
 
     def put_key_policy(self) -> str:
         """moto's own, with a policy that this KMS can enforce."""
@@ -183,7 +179,27 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
         value = super()._get_param(param_name, if_none)
         if param_name == "PolicyName" and value is None:
             return "default"  # "PutKeyPolicy", AWS KMS API Reference.
-        return moto_context(value) if param_name in _CONTEXTS and value else value
+        return value
+
+    def _judged(self, operation: str, members: Mapping[str, object]) -> NeighbourRequest:
+        """The request, if nothing is wrong with it. Raises KmsRefusal."""
+        store = MotoKeys(self.current_account, self.region)
+        request = NeighbourRequest(operation, members, store)
+        refused = neighbours.refusal(request)
+        if refused is not None:
+            raise refused
+        return request
+
+    def _with_metadata(self, member: str, answer: str, region: str) -> str:
+        members = json.loads(answer)
+        key = MotoKeys(self.current_account, region).named(members[member]["KeyId"])
+        if isinstance(key, KmsKey):
+            members[member] = corrected(members[member], key)
+        return json.dumps(members)
+
+    def _with_arn(self, answer: str, **more: Any) -> str:
+        key = self.neighbour.key
+        return json.dumps({**json.loads(answer), **more, **({"KeyId": key.arn} if key else {})})
 
     def _attested(self, operation: Operation) -> str:
         self._kept = True
@@ -210,11 +226,23 @@ def _refusal_by_moto(status: int, body: object) -> Refused | None:
     return Refused(BY_MOTO, str(members.get("__type", status)), str(message), status)
 
 
-_OPERATIONS = frozenset(
-    name
-    for name, member in vars(KmsResponse).items()
-    if not name.startswith("_") and callable(member)
-)
+def _answered(response: AttestedKmsResponse) -> str:
+    answer = ANSWERS[response.neighbour.operation]
+    return wire.encode_answer(answer(response.neighbour)).decode()
+
+
+# moto finds the method of an operation by its name.
+for _operation in ANSWERS:
+    setattr(AttestedKmsResponse, camelcase_to_underscores(_operation), _answered)
+
+_OPERATIONS = {
+    *(camelcase_to_underscores(operation) for operation in ANSWERS),
+    *(
+        name
+        for name, member in vars(KmsResponse).items()
+        if not name.startswith("_") and callable(member)
+    ),
+}
 
 
 def is_operation(name: str) -> bool:

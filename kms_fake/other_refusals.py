@@ -1,7 +1,8 @@
 """Refusals outside the rule table: of policies when set, of other operations, of the front.
 
 They have no order among themselves: each belongs to one operation or one step before any. Where
-the real text is unknown ours ends so.
+the real text is unknown ours ends so. Those of the neighbouring operations, which are asked in an
+order, are in `kms_fake.neighbours`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from kms_fake.errors import KmsRefusal, our_text
 from kms_fake.evidence import Evidence
 
-_LIMIT = "a limit of this fake, not of KMS"
+LIMIT = "a limit of this fake, not of KMS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ POLICY_MALFORMED = OtherRefusal(
     '"PutKeyPolicy", AWS KMS API Reference',
 )
 POLICY_UNSUPPORTED = OtherRefusal(
-    "policy.unsupported", "UnsupportedOperationException", Evidence.UNKNOWN, _LIMIT
+    "policy.unsupported", "UnsupportedOperationException", Evidence.UNKNOWN, LIMIT
 )
 POLICY_CHARACTERS = OtherRefusal(
     "policy.characters",
@@ -69,22 +70,7 @@ POLICY_LOCKOUT = OtherRefusal(
     text_evidence=Evidence.REPORTED,
 )
 RECIPIENT_OPERATION = OtherRefusal(
-    "recipient.operation", "UnsupportedOperationException", Evidence.UNKNOWN, _LIMIT
-)
-ENCRYPT_ALGORITHM = OtherRefusal(
-    "encrypt.algorithm",
-    "InvalidKeyUsageException",
-    Evidence.DOCUMENTED,
-    '"Encrypt", AWS KMS API Reference',
-)
-ENCRYPT_LENGTH = OtherRefusal(
-    "encrypt.length",
-    "ValidationException",
-    Evidence.INFERRED,
-    '"Encrypt", AWS KMS API Reference: maximum sizes for RSA keys',
-)
-RE_ENCRYPT = OtherRefusal(
-    "re-encrypt.rsa", "UnsupportedOperationException", Evidence.UNKNOWN, _LIMIT
+    "recipient.operation", "UnsupportedOperationException", Evidence.UNKNOWN, LIMIT
 )
 REPLICA = OtherRefusal(
     "replicate-key.exists",
@@ -122,8 +108,8 @@ OPERATION = OtherRefusal(
     Evidence.INFERRED,
     "json 1.1 protocol of AWS services",
 )
-SERVICE = OtherRefusal("http.service", "UnknownServiceException", Evidence.UNKNOWN, _LIMIT)
-MOTO = OtherRefusal("http.moto", "ValidationException", Evidence.UNKNOWN, _LIMIT)
+SERVICE = OtherRefusal("http.service", "UnknownServiceException", Evidence.UNKNOWN, LIMIT)
+MOTO = OtherRefusal("http.moto", "ValidationException", Evidence.UNKNOWN, LIMIT)
 NOT_HTTP = OtherRefusal("http.protocol", "BadRequestException", Evidence.UNKNOWN, "HTTP/1.1")
 BODY = OtherRefusal("http.body", "SerializationException", Evidence.UNKNOWN, "HTTP/1.1")
 BODY_LENGTH = OtherRefusal(
@@ -136,7 +122,7 @@ TIMEOUT = OtherRefusal(
 OTHER_REFUSALS = (
     *(POLICY_TYPE, POLICY_CHARACTERS, POLICY_SIZE, POLICY_MALFORMED, POLICY_UNSUPPORTED),
     *(POLICY_LOCKOUT, RECIPIENT_OPERATION),
-    *(ENCRYPT_ALGORITHM, ENCRYPT_LENGTH, RE_ENCRYPT, REPLICA, NOT_AN_OBJECT, INACTIVE_KEY, REGION),
+    *(REPLICA, NOT_AN_OBJECT, INACTIVE_KEY, REGION),
     *(AUTHENTICATION, OPERATION, SERVICE, MOTO, NOT_HTTP, BODY, BODY_LENGTH, TIMEOUT),
 )
 """All of them, for documentation."""

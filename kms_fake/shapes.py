@@ -1,13 +1,15 @@
-"""The shapes of the two requests: members, their types, and the constraints on their values.
+"""The shapes of requests: members, their types, and the constraints on their values.
 
-From the service model of KMS (botocore, data/kms/2014-11-01/service-2.json). A member with a wrong
-type fails to deserialize; a well-typed member outside its constraint is a validation error whose
-text has one form across KMS (AWS-validated snapshots of LocalStack's test_kms.py).
+From the service model of KMS (botocore, data/kms/2014-11-01/service-2.json): by hand for the two
+operations of this package, by `kms_fake.request_model` for the others. A member with a wrong type
+fails to deserialize; a well-typed member outside its constraint is a validation error whose text
+has one form across KMS (AWS-validated snapshots of LocalStack's test_kms.py).
 """
 
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -34,6 +36,8 @@ class Kind(enum.Enum):
     STRINGS = "an array of strings"
     STRING_MAP = "an object of strings"
     STRUCTURE = "an object"
+    ARRAY = "an array"
+    TIMESTAMP = "a number of seconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,11 @@ class Member:
     values: tuple[str, ...] = ()
     required: bool = False
     members: Mapping[str, Member] = field(default_factory=dict)
+    pattern: str = ""
+    element: Member | None = None
+    """What an array holds."""
+    shown_values: tuple[str, ...] = ()
+    """The values as KMS was seen to list them, where it was; else `values`."""
 
 
 _RECIPIENT = Member(
@@ -91,25 +100,36 @@ def blob_members(shape: Mapping[str, Member]) -> Iterator[tuple[str, ...]]:
             yield (name, *path)
 
 
-def wrong_type(operation: Operation, members: Mapping[str, object]) -> str | None:
+def wrong_type(shape: Mapping[str, Member], members: Mapping[str, object]) -> str | None:
     """The first member whose value has another type than the model's, in words; None if none."""
-    return _wrong_type(SHAPES[operation], members, "")
+    return _wrong_members(shape, members, "")
 
 
-def _wrong_type(
+def _wrong_members(
     shape: Mapping[str, Member], members: Mapping[str, object], prefix: str
 ) -> str | None:
-    for name, member in shape.items():
-        value = members.get(name)
-        if value is None:
-            continue
-        if not _HAS_TYPE[member.kind](value):
-            return f"{prefix}{name} is not {member.kind.value}"
-        if isinstance(value, Mapping) and member.members:
-            inner = _wrong_type(member.members, value, f"{prefix}{name}.")
-            if inner is not None:
-                return inner
+    found = (
+        _wrong_value(member, members[name], f"{prefix}{name}")
+        for name, member in shape.items()
+        if members.get(name) is not None
+    )
+    return next(filter(None, found), None)
+
+
+def _wrong_value(member: Member, value: object, path: str) -> str | None:
+    if not _HAS_TYPE[member.kind](value):
+        return f"{path} is not {member.kind.value}"
+    if isinstance(value, Mapping):
+        return _wrong_members(member.members, value, f"{path}.")
+    if isinstance(value, list | tuple) and member.element is not None:
+        element = member.element
+        found = (_wrong_value(element, item, f"{path}[{at}]") for at, item in enumerate(value))
+        return next(filter(None, found), None)
     return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_integer(value: object) -> bool:
@@ -132,12 +152,20 @@ _HAS_TYPE: Mapping[Kind, Callable[[object], bool]] = {
     Kind.STRINGS: _is_strings,
     Kind.STRING_MAP: _is_string_map,
     Kind.STRUCTURE: lambda value: isinstance(value, Mapping),
+    Kind.ARRAY: lambda value: isinstance(value, list | tuple),
+    Kind.TIMESTAMP: _is_number,
 }
 
 
-def violations(operation: Operation, members: Mapping[str, object]) -> Sequence[str]:
+def violations(shape: Mapping[str, Member], members: Mapping[str, object]) -> Sequence[str]:
     """Each violated constraint in the words of KMS, in the order of the model's members."""
-    return list(_violations(SHAPES[operation], members, ""))
+    return list(_violations(shape, members, ""))
+
+
+def validation_text(failures: Sequence[str]) -> str:
+    """The message for violated constraints, as KMS counts and joins them."""
+    noun = "error" if len(failures) == 1 else "errors"
+    return f"{len(failures)} validation {noun} detected: {'; '.join(failures)}"
 
 
 def _violations(
@@ -145,18 +173,44 @@ def _violations(
 ) -> Iterator[str]:
     for name, member in shape.items():
         value = members.get(name)
-        if value is None and not member.required:
-            continue
         path = f"{prefix}{name[0].lower()}{name[1:]}"
-        if value is None:
+        if value is not None:
+            yield from _value_violations(member, path, value)
+        elif member.required:
             yield _failure(f"Value null at '{path}'", "not be null")
-            continue
-        if isinstance(value, Mapping) and member.members:
-            yield from _violations(member.members, value, f"{path}.")
-        if member.values and value not in member.values:
-            allowed = ", ".join(member.values)
-            yield _failure(f"Value '{value}' at '{path}'", f"satisfy enum value set: [{allowed}]")
-        yield from _out_of_bounds(member, path, value)
+
+
+def _value_violations(member: Member, path: str, value: object) -> Iterator[str]:
+    if isinstance(value, Mapping) and member.members:
+        yield from _violations(member.members, value, f"{path}.")
+    if member.values and value not in member.values:
+        yield _failure(f"Value '{value}' at '{path}'", _enum_constraint(member))
+    if member.pattern and isinstance(value, str) and not _matches(member.pattern, value):
+        constraint = f"satisfy regular expression pattern: {member.pattern}"
+        yield _failure(f"Value '{value}' at '{path}'", constraint)
+    yield from _out_of_bounds(member, path, value)
+    if isinstance(value, list | tuple) and member.element is not None:
+        yield from _element_violations(member.element, path, value)
+
+
+def _element_violations(element: Member, path: str, values: Sequence[object]) -> Iterator[str]:
+    """Those of an array's elements, which are counted from 1 (`tags.1.member.tagKey`)."""
+    if element.values:
+        if any(value not in element.values for value in values):
+            shown = ", ".join(map(str, values))
+            inner = f"satisfy constraint: [Member must {_enum_constraint(element)}]"
+            yield _failure(f"Value '[{shown}]' at '{path}'", inner)
+        return
+    for at, value in enumerate(values, start=1):
+        yield from _value_violations(element, f"{path}.{at}.member", value)
+
+
+def _enum_constraint(member: Member) -> str:
+    return f"satisfy enum value set: [{', '.join(member.shown_values or member.values)}]"
+
+
+def _matches(pattern: str, value: str) -> bool:
+    return re.fullmatch(pattern, value, re.ASCII) is not None
 
 
 def _out_of_bounds(member: Member, path: str, value: object) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kms_fake.errors import KmsRefusal
@@ -30,10 +30,14 @@ def decode_json(body: bytes) -> object:
 def decode_members(operation: Operation, body: bytes) -> object:
     """The members of a request, blobs as bytes; a blob that is not base64 stays what it was."""
     value = decode_json(body)
-    if isinstance(value, dict):
-        for path in _BLOBS[operation]:
-            _decode_blob(value, path)
-    return value
+    return decode_blobs(_BLOBS[operation], value) if isinstance(value, dict) else value
+
+
+def decode_blobs(paths: Iterable[tuple[str, ...]], members: dict[str, Any]) -> dict[str, Any]:
+    """The same members, with those at `paths` that are base64 decoded in place."""
+    for path in paths:
+        _decode_blob(members, path)
+    return members
 
 
 def _decode_blob(members: dict[str, Any], path: tuple[str, ...]) -> None:

@@ -169,10 +169,17 @@ def test_an_rsa_ciphertext_opens_with_its_own_algorithm_only(kms: Any) -> None:
         kms.encrypt(KeyId=key, Plaintext=b"secret")
     symmetric = kms.create_key()["KeyMetadata"]["KeyId"]
     blob = kms.encrypt(KeyId=symmetric, Plaintext=b"secret")["CiphertextBlob"]
-    with pytest.raises(kms.exceptions.UnsupportedOperationException, match="ReEncrypt"):
+    with pytest.raises(kms.exceptions.InvalidKeyUsageException, match="SYMMETRIC_DEFAULT"):
         kms.re_encrypt(CiphertextBlob=blob, DestinationKeyId=key)
-    with pytest.raises(ClientError, match="too long"):
-        kms.encrypt(KeyId=key, Plaintext=bytes(200), EncryptionAlgorithm=sha256)
+    moved = kms.re_encrypt(
+        CiphertextBlob=blob, DestinationKeyId=key, DestinationEncryptionAlgorithm=sha256
+    )
+    opened = kms.decrypt(
+        CiphertextBlob=moved["CiphertextBlob"], KeyId=key, EncryptionAlgorithm=sha256
+    )
+    assert opened["Plaintext"] == b"secret"
+    with pytest.raises(ClientError, match="cannot encrypt data larger than 190 bytes"):
+        kms.encrypt(KeyId=key, Plaintext=bytes(191), EncryptionAlgorithm=sha256)
 
 
 def test_recipient_of_an_operation_that_is_not_simulated(kms: Any) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import pytest
 
-from kms_fake import KmsRefusal, other_refusals
+from kms_fake import KmsRefusal, key_import, other_refusals
 from kms_fake.evidence import Evidence
+from kms_fake.key_import import IMPORT_REFUSALS
+from kms_fake.neighbours import NEIGHBOUR_REFUSALS
 from kms_fake.other_refusals import OTHER_REFUSALS, OtherRefusal
 from kms_fake.rules import RULES, Rule
 from tests.kms_fake.rule_cases import ANSWERED, BREAKS, ORDERED, SINGLES, Case
@@ -51,13 +55,24 @@ def test_an_unknown_text_claims_nothing(row: Rule) -> None:
     assert Evidence.RECORDED not in {row.type_evidence, row.text_evidence, row.order_evidence}
 
 
-def test_refusals_outside_the_table_are_all_listed_and_claim_no_unknown_text() -> None:
-    defined = [row for row in vars(other_refusals).values() if isinstance(row, OtherRefusal)]
-    assert set(defined) == set(OTHER_REFUSALS)
-    assert len({row.id for row in OTHER_REFUSALS} | set(ROWS)) == len(OTHER_REFUSALS) + len(ROWS)
-    for row in OTHER_REFUSALS:
+@pytest.mark.parametrize(
+    ("module", "listed"),
+    [(other_refusals, OTHER_REFUSALS), (key_import, IMPORT_REFUSALS)],
+    ids=["other", "import"],
+)
+def test_refusals_outside_the_table_are_all_listed(
+    module: ModuleType, listed: tuple[OtherRefusal, ...]
+) -> None:
+    defined = [row for row in vars(module).values() if isinstance(row, OtherRefusal)]
+    assert set(defined) == set(listed)
+
+
+def test_refusals_outside_the_table_claim_no_text_that_is_unknown() -> None:
+    rows = (*OTHER_REFUSALS, *NEIGHBOUR_REFUSALS, *IMPORT_REFUSALS)
+    assert len({row.id for row in rows} | set(ROWS)) == len(rows) + len(ROWS)
+    for row in rows:
         assert row.source
-        assert row.evidence is not Evidence.RECORDED
+        assert Evidence.RECORDED not in {row.evidence, row.text_evidence}
         ours = str(row.refuse("found")).endswith(f"[attested-kms: real text unknown, {row.id}]")
         assert ours is (row.text is None) is (row.text_evidence is Evidence.UNKNOWN)
 

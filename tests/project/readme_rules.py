@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kms_fake.other_refusals import OTHER_REFUSALS
+from kms_fake.key_import import IMPORT_REFUSALS
+from kms_fake.neighbours import NEIGHBOUR_REFUSALS
+from kms_fake.other_refusals import OTHER_REFUSALS, OtherRefusal
 from kms_fake.rules import RULES, Rule
 from kms_fake.shapes import Operation
 
@@ -19,18 +21,22 @@ _HEAD = "| rule | error | evidence: type, text, order | source |\n|---|---|---|-
 
 def row(rule: Rule) -> str:
     """One line of the table."""
-    if rule.text is None:
-        text = "(real text unknown)"
-    elif rule.text == "":
-        text = "(empty message)"
-    else:
-        pattern = rule.text.replace("{}", "...")
-        text = "(by case)" if pattern == "..." else f"`{pattern}`"
+    text = shown(rule.text)
     scope = "" if len(rule.operations) == len(Operation) else f", {operations(rule)} only"
     scope += "" if len(rule.rule_sets) > 1 else ", rule set `field-notes` only"
     evidence = (rule.type_evidence, rule.text_evidence, rule.order_evidence)
     known = ", ".join(item.value for item in evidence)
     return f"| `{rule.id}`{scope} | {rule.exception}: {text} | {known} | {rule.source} |\n"
+
+
+def shown(text: str | None) -> str:
+    """A message as the tables show it."""
+    if text is None:
+        return "(real text unknown)"
+    if not text:
+        return "(empty message)"
+    pattern = text.replace("{}", "...")
+    return "(by case)" if pattern == "..." else f"`{pattern}`"
 
 
 def operations(rule: Rule) -> str:
@@ -43,14 +49,19 @@ def table() -> str:
     return _HEAD + "".join(row(rule) for rule in RULES)
 
 
+def other_row(other: OtherRefusal) -> str:
+    """One line of the second table."""
+    status = "" if other.http_status == 400 else f", HTTP {other.http_status}"
+    error = f"{other.exception}{status}: {shown(other.text)}"
+    known = [other.evidence.value, other.text_evidence.value]
+    return f"| `{other.id}` | {error} | {', '.join(known)} | {other.source} |\n"
+
+
 def others() -> str:
     """The table of the refusals outside the rule table."""
-    rows = (
-        f"| `{other.id}` | {other.exception}, HTTP {other.http_status} | {other.evidence.value} "
-        f"| {other.source} |\n"
-        for other in OTHER_REFUSALS
-    )
-    return "| refusal | error | evidence | source |\n|---|---|---|---|\n" + "".join(rows)
+    rows = map(other_row, (*OTHER_REFUSALS, *NEIGHBOUR_REFUSALS, *IMPORT_REFUSALS))
+    head = "| refusal | error | evidence: type, text | source |\n|---|---|---|---|\n"
+    return head + "".join(rows)
 
 
 def with_tables(readme: str) -> str:
