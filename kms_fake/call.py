@@ -211,3 +211,12 @@ class Call:
         if self.key is None:
             return None
         return self.key.open(self.ciphertext, self.context, self.algorithm)
+
+    @property
+    def material_id(self) -> str | None:
+        """KeyMaterialId of the material that seals or opens; asymmetric keys have none."""
+        if self.key is None or not self.key.is_symmetric:
+            return None
+        if self.is_decrypt:
+            return self.key.opening_material_id(self.ciphertext, self.context)
+        return self.key.material_id

@@ -22,7 +22,7 @@ from kms_fake.callers import Caller, account_of_access_key, default_caller, know
 from kms_fake.chain import TrustedRoots
 from kms_fake.envelope import seal
 from kms_fake.errors import KmsRefusal
-from kms_fake.keys import KmsKey, MotoKeys
+from kms_fake.keys import MotoKeys
 from kms_fake.record import CallLog, CallRecord, Origin, Refused
 from kms_fake.rules import RULES, Judge, Rule
 from kms_fake.shapes import Operation
@@ -217,22 +217,22 @@ def _answer(call: Call) -> dict[str, Any]:
         if call.plaintext is None:
             raise PassedUnfit("holds a ciphertext that does not open")
         answer = {"KeyId": key.arn, "EncryptionAlgorithm": call.algorithm}
-        return {**answer, **_delivered(call, key, call.plaintext)}
+        return {**answer, **_delivered(call, call.plaintext)}
     length = call.members.get("NumberOfBytes") or _KEY_LENGTHS[call.members["KeySpec"]]
     plaintext = os.urandom(length)
     blob = key.seal(plaintext, call.context)
-    return {"KeyId": key.arn, "CiphertextBlob": blob, **_delivered(call, key, plaintext)}
+    return {"KeyId": key.arn, "CiphertextBlob": blob, **_delivered(call, plaintext)}
 
 
-def _delivered(call: Call, key: KmsKey, plaintext: bytes) -> dict[str, Any]:
+def _delivered(call: Call, plaintext: bytes) -> dict[str, Any]:
     """The members that carry the plaintext, in clear or in an envelope.
 
     KeyMaterialId is "omitted if the request includes the Recipient parameter" ("Decrypt", AWS KMS
     API Reference); asymmetric keys have none.
     """
     if call.recipient is None:
-        material = {"KeyMaterialId": key.material_id} if key.is_symmetric else {}
-        return {"Plaintext": plaintext, **material}
+        material = call.material_id
+        return {"Plaintext": plaintext, **({"KeyMaterialId": material} if material else {})}
     recipient = call.recipient_key
     if not isinstance(recipient, rsa.RSAPublicKey):
         raise PassedUnfit("brings a recipient key that is not RSA")

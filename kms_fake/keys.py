@@ -91,6 +91,11 @@ class KmsKey:
         return tuple(RSA_OAEP) if self.spec.startswith("RSA_") else ()
 
     @property
+    def description(self) -> str:
+        """What its maker wrote about it."""
+        return str(self._moto.description)
+
+    @property
     def origin(self) -> str:
         """Where its material comes from: AWS_KMS, EXTERNAL, ..."""
         return str(self._moto.origin)
@@ -216,13 +221,24 @@ class KmsKey:
         """The plaintext, or None where blob, context or algorithm are not those of encryption."""
         if not self.is_symmetric:
             return self._open_rsa(blob, algorithm)
+        opened = self._opened(blob, context)
+        return opened[1] if opened else None
+
+    def opening_material_id(self, blob: bytes, context: Mapping[str, str]) -> str:
+        """KeyMaterialId of the material that opens `blob`, which is one that `open` opens."""
+        opened = self._opened(blob, context)
+        return material_id(opened[0]) if opened else self.material_id
+
+    def _opened(self, blob: bytes, context: Mapping[str, str]) -> tuple[bytes, bytes] | None:
+        """The material that opens a symmetric ciphertext, and the plaintext."""
         if header_key_id(blob) != self.key_id[: moto_utils.KEY_ID_LEN]:
             return None
         iv, tag = blob[_IV], blob[_TAG]
         ciphertext = blob[moto_utils.HEADER_LEN :] + tag
         for material in (self._moto.key_material, *self.history.earlier):
             with suppress(InvalidTag):
-                return AESGCM(material).decrypt(iv, ciphertext, _authenticated(context))
+                aes = AESGCM(material)
+                return material, aes.decrypt(iv, ciphertext, _authenticated(context))
         return None
 
     def _open_rsa(self, blob: bytes, algorithm: str) -> bytes | None:

@@ -24,6 +24,7 @@ def corrected(metadata: Mapping[str, Any], key: KmsKey) -> dict[str, Any]:
     }
     return {
         **kept,
+        "Description": key.description,
         "Enabled": key.state == "Enabled",
         "KeyState": key.state,
         "KeyUsage": key.usage,

@@ -22,7 +22,7 @@ from moto.kms import urls
 from moto.kms.models import kms_backends
 from moto.kms.responses import KmsResponse
 
-from kms_fake import neighbours, wire
+from kms_fake import neighbours, request_model, wire
 from kms_fake.beside import as_object, check_key_policy, check_no_replica, refuse_recipient
 from kms_fake.callers import access_key_of
 from kms_fake.errors import REQUEST_ID_HEADER, RULE_HEADER, KmsRefusal
@@ -126,7 +126,7 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
         return self._with_arn(super().cancel_key_deletion())
 
     def replicate_key(self) -> str:
-        """moto's own, which replaces a key that is there and forgets the replica's policy."""
+        """moto's own, which replaces a key that is there and forgets the replica's own members."""
         policy = self._get_param("Policy")
         region = str(self._get_param("ReplicaRegion"))
         key_id = self.kms_backend.get_key_id(str(self._get_param("KeyId")))
@@ -134,6 +134,7 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
         check_no_replica(MotoKeys(self.current_account, region), key_id)
         answer: str = super().replicate_key()
         backend = kms_backends[self.current_account][region]
+        backend.update_key_description(key_id, self._get_param("Description") or "")
         if policy is not None:
             backend.put_key_policy(key_id, policy)
         # Not shared properties ("Multi-Region keys in AWS KMS"), but moto's copy shares them.
@@ -250,7 +251,7 @@ def is_operation(name: str) -> bool:
 
     moto itself would call any method of its response class by name.
     """
-    return camelcase_to_underscores(name) in _OPERATIONS
+    return request_model.is_operation(name) and camelcase_to_underscores(name) in _OPERATIONS
 
 
 def response_class(fake: KmsFake) -> type[AttestedKmsResponse]:

@@ -16,14 +16,14 @@ from kms_fake.neighbour_request import NeighbourRequest as Request
 from kms_fake.shapes import validation_text
 
 MOST_TAGS = 50
-"""Tags of one key ("Quotas", AWS KMS Developer Guide)."""
+"""Tags of one key; one more is refused in AWS-validated snapshots of LocalStack."""
 
 MOST_ROTATIONS = 25
 """"RotateKeyOnDemand", AWS KMS API Reference; it was 10 when LocalStack's snapshot was made."""
 
 _AES_SIZES = {"NumberOfBytes", "KeySpec"}
 
-# "Key spec reference", AWS KMS Developer Guide. A spec that is not here is moto's to refuse.
+# "Key spec reference", AWS KMS Developer Guide. Other specs of the model are not simulated.
 _USAGES: Mapping[str, tuple[str, ...]] = {
     "SYMMETRIC_DEFAULT": ("ENCRYPT_DECRYPT",),
     **dict.fromkeys(("RSA_2048", "RSA_3072", "RSA_4096"), ("ENCRYPT_DECRYPT", "SIGN_VERIFY")),
@@ -31,7 +31,6 @@ _USAGES: Mapping[str, tuple[str, ...]] = {
         ("ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521"), ("SIGN_VERIFY", "KEY_AGREEMENT")
     ),
     "ECC_SECG_P256K1": ("SIGN_VERIFY",),
-    "SM2": ("ENCRYPT_DECRYPT", "SIGN_VERIFY", "KEY_AGREEMENT"),
     **dict.fromkeys(
         ("HMAC_224", "HMAC_256", "HMAC_384", "HMAC_512"), ("GENERATE_VERIFY_MAC",)
     ),
@@ -65,6 +64,16 @@ def _key_spec(request: Request) -> str:
     return request.text("KeySpec", older)
 
 
+def not_simulated(request: Request) -> str | None:
+    """A spec that moto makes another key for, and the stores that it takes for no matter."""
+    spec, origin = _key_spec(request), request.text("Origin", "AWS_KMS")
+    if spec not in _USAGES:
+        return f"A key of spec {spec} is not simulated."
+    if origin not in {"AWS_KMS", "EXTERNAL"}:
+        return f"A key of origin {origin} is not simulated."
+    return given("CustomKeyStoreId")(request)
+
+
 def no_usage(request: Request) -> str | None:
     if "KeyUsage" in request.members or _key_spec(request) == "SYMMETRIC_DEFAULT":
         return None
@@ -74,7 +83,7 @@ def no_usage(request: Request) -> str | None:
 def unfit_usage(request: Request) -> str | None:
     spec = _key_spec(request)
     usage = request.text("KeyUsage", "ENCRYPT_DECRYPT")
-    if usage in _USAGES.get(spec, (usage,)):
+    if usage in _USAGES[spec]:
         return None
     return f"KeyUsage {usage} is not compatible with KeySpec {spec}"
 

@@ -100,8 +100,7 @@ NEIGHBOUR_RULES: tuple[NeighbourRule, ...] = (
     ),
     _rule(
         "random.length", "ValidationException", "NumberOfBytes is required.",
-        checks.lacks("NumberOfBytes"), {"GenerateRandom"}, _REPORTED, _REPORTED,
-        _SNAPSHOTS,
+        checks.lacks("NumberOfBytes"), {"GenerateRandom"}, _REPORTED, _REPORTED, _SNAPSHOTS,
     ),
     _rule(
         "data-key.size", "ValidationException", NO_SIZE,
@@ -110,27 +109,31 @@ NEIGHBOUR_RULES: tuple[NeighbourRule, ...] = (
     ),
     _rule(
         "re-encrypt.dry-run-modifiers", "UnsupportedOperationException", None,
-        checks.given("DryRunModifiers"), _SOURCE_KEY, _UNKNOWN, _UNKNOWN,
-        LIMIT,
+        checks.given("DryRunModifiers"), _SOURCE_KEY, _UNKNOWN, _UNKNOWN, LIMIT,
+    ),
+    _rule(
+        "random.key-store", "UnsupportedOperationException", None,
+        checks.given("CustomKeyStoreId"), {"GenerateRandom"}, _UNKNOWN, _UNKNOWN, LIMIT,
+    ),
+    _rule(
+        "create-key.kind", "UnsupportedOperationException", None,
+        checks.not_simulated, {"CreateKey"}, _UNKNOWN, _UNKNOWN, LIMIT,
     ),
     _rule(
         "create-key.usage-missing", "ValidationException",
         "You must specify a KeyUsage value for all KMS keys except for symmetric "
         "encryption keys.",
-        checks.no_usage, {"CreateKey"}, _REPORTED, _REPORTED,
-        _SNAPSHOTS,
+        checks.no_usage, {"CreateKey"}, _REPORTED, _REPORTED, _SNAPSHOTS,
     ),
     _rule(
         "create-key.usage", "ValidationException", "{}",
-        checks.unfit_usage, {"CreateKey"}, _REPORTED, _REPORTED,
-        _SNAPSHOTS,
+        checks.unfit_usage, {"CreateKey"}, _REPORTED, _REPORTED, _SNAPSHOTS,
     ),
     _rule(
         "alias.prefix", "ValidationException",
         'Alias must start with the prefix "alias/". Please see '
         "https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html",
-        checks.alias_prefix, {"CreateAlias"}, _REPORTED, _REPORTED,
-        _SNAPSHOTS,
+        checks.alias_prefix, {"CreateAlias"}, _REPORTED, _REPORTED, _SNAPSHOTS,
     ),
     _rule(
         "tag.reserved", "TagException", "Tags beginning with aws: are reserved",
@@ -149,8 +152,7 @@ NEIGHBOUR_RULES: tuple[NeighbourRule, ...] = (
     ),
     _rule(
         "key-pair.spec", "UnsupportedOperationException", None,
-        checks.unknown_pair, _PAIRS, _UNKNOWN, _UNKNOWN,
-        LIMIT,
+        checks.unknown_pair, _PAIRS, _UNKNOWN, _UNKNOWN, LIMIT,
     ),
     _rule(
         "re-encrypt.unparsable", "InvalidCiphertextException", "",
@@ -169,8 +171,7 @@ NEIGHBOUR_RULES: tuple[NeighbourRule, ...] = (
     ),
     _rule(
         "re-encrypt.source-key", "IncorrectKeyException", WRONG_KEY,
-        checks.wrong_source, _SOURCE_KEY, _REPORTED, _REPORTED,
-        _SNAPSHOTS,
+        checks.wrong_source, _SOURCE_KEY, _REPORTED, _REPORTED, _SNAPSHOTS,
     ),
     _rule(
         "operation.key-not-found", "NotFoundException", "{}",
@@ -213,9 +214,8 @@ NEIGHBOUR_RULES: tuple[NeighbourRule, ...] = (
     _rule(
         "operation.pending-deletion", "KMSInvalidStateException", "{} is pending deletion.",
         checks.in_state("PendingDeletion"), _WHEN_NOT_GOING, _DOCUMENTED, _REPORTED,
-        f"{_STATES}, which allows DisabledException too for cryptographic operations; Sign: a "
-        "test of ebourg/jsign; ScheduleKeyDeletion: a comment of "
-        "hashicorp/terraform-provider-aws",
+        f"{_STATES}, which allows DisabledException too for cryptographic operations; "
+        "ScheduleKeyDeletion: a comment of hashicorp/terraform-provider-aws",
     ),
     _rule(
         "deletion.not-pending", "KMSInvalidStateException", "{} is not pending deletion.",
@@ -231,13 +231,12 @@ NEIGHBOUR_RULES: tuple[NeighbourRule, ...] = (
         "rotation.replica", "UnsupportedOperationException", None,
         checks.replica, {"RotateKeyOnDemand", "EnableKeyRotation", "DisableKeyRotation"},
         _INFERRED, _UNKNOWN,
-        '"Rotate multi-Region keys", AWS KMS Developer Guide: on the primary key',
+        '"RotateKeyOnDemand", "EnableKeyRotation", AWS KMS API Reference: on the primary key',
     ),
     _rule(
         "rotation.no-material", "KMSInvalidStateException",
         "No available key material pending rotation for the key: {}.",
-        checks.no_pending_material, {"RotateKeyOnDemand"}, _REPORTED, _REPORTED,
-        _SNAPSHOTS,
+        checks.no_pending_material, {"RotateKeyOnDemand"}, _REPORTED, _REPORTED, _SNAPSHOTS,
     ),
     _rule(
         "rotation.limit", "LimitExceededException",
@@ -288,8 +287,7 @@ NEIGHBOUR_RULES: tuple[NeighbourRule, ...] = (
     ),
     _rule(
         "mac.algorithm", "InvalidKeyUsageException", "{}",
-        checks.mac_algorithm, _MACS, _REPORTED, _REPORTED,
-        _SNAPSHOTS,
+        checks.mac_algorithm, _MACS, _REPORTED, _REPORTED, _SNAPSHOTS,
     ),
     _rule(
         "re-encrypt.decryption", "InvalidCiphertextException", "",
@@ -298,33 +296,27 @@ NEIGHBOUR_RULES: tuple[NeighbourRule, ...] = (
     ),
     _rule(
         "encrypt.length", "ValidationException", "{}",
-        checks.too_long, _ENCRYPTING, _REPORTED, _REPORTED,
-        _SNAPSHOTS,
+        checks.too_long, _ENCRYPTING, _REPORTED, _REPORTED, _SNAPSHOTS,
     ),
     _rule(
         "signature.message-type", "UnsupportedOperationException", None,
-        checks.other_message_type, _SIGNING, _UNKNOWN, _UNKNOWN,
-        LIMIT,
+        checks.other_message_type, _SIGNING, _UNKNOWN, _UNKNOWN, LIMIT,
     ),
     _rule(
         "signature.digest", "ValidationException", "Digest is invalid length for algorithm {}.",
-        checks.digest_length, _SIGNING, _REPORTED, _REPORTED,
-        _SNAPSHOTS,
+        checks.digest_length, _SIGNING, _REPORTED, _REPORTED, _SNAPSHOTS,
     ),
     _rule(
         "signature.invalid", "KMSInvalidSignatureException", "",
-        checks.bad_signature, {"Verify"}, _REPORTED, _REPORTED,
-        _SNAPSHOTS,
+        checks.bad_signature, {"Verify"}, _REPORTED, _REPORTED, _SNAPSHOTS,
     ),
     _rule(
         "mac.invalid", "KMSInvalidMacException", "",
-        checks.bad_mac, {"VerifyMac"}, _REPORTED, _REPORTED,
-        _SNAPSHOTS,
+        checks.bad_mac, {"VerifyMac"}, _REPORTED, _REPORTED, _SNAPSHOTS,
     ),
     _rule(
         "agreement.public-key", "ValidationException", "",
-        checks.bad_public_key, _AGREEING, _REPORTED, _REPORTED,
-        _SNAPSHOTS,
+        checks.bad_public_key, _AGREEING, _REPORTED, _REPORTED, _SNAPSHOTS,
     ),
     _rule(
         "agreement.curve", "ValidationException", None,

@@ -36,6 +36,11 @@ _KINDS = {
 }
 
 
+def is_operation(name: str) -> bool:
+    """Whether KMS has the operation."""
+    return name in _service_model().operation_names
+
+
 @cache
 def request_shape(operation: str) -> Mapping[str, Member]:
     """The members of a request of `operation`; none for one that the model does not have."""

@@ -20,14 +20,13 @@ def fake() -> KmsFake:
 
 def client(**arguments: Any) -> Any:
     """A boto3 client with credentials that nobody knows."""
-    return boto3.client(
-        "kms",
-        region_name="us-east-1",
-        aws_access_key_id="UNKNOWN",
-        aws_secret_access_key="any",  # noqa: S106  # No secret.
-        config=Config(retries={"total_max_attempts": 1}),
-        **arguments,
-    )
+    usual: dict[str, Any] = {
+        "region_name": "us-east-1",
+        "aws_access_key_id": "UNKNOWN",
+        "aws_secret_access_key": "any",
+        "config": Config(retries={"total_max_attempts": 1}),
+    }
+    return boto3.client("kms", **{**usual, **arguments})
 
 
 @pytest.fixture(params=["socket", "mock_aws"])

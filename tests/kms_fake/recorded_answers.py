@@ -100,7 +100,7 @@ def described(key: Callable[[World], str], region: str = "") -> Ask:
 
 
 def _replica(world: World) -> str:
-    key_id = world.new(MultiRegion=True)
+    key_id = world.new(MultiRegion=True, Description="the primary key's")
     world.kms.replicate_key(KeyId=key_id, ReplicaRegion=ELSEWHERE)
     return key_id
 
@@ -131,7 +131,8 @@ def _rotated_import(world: World) -> dict[str, Any]:
     answer: dict[str, Any] = world.kms.rotate_key_on_demand(KeyId=key_id)
     after = world.kms.describe_key(KeyId=key_id)["KeyMetadata"]["CurrentKeyMaterialId"]
     assert (still, after) == (before, pending)
-    assert world.kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"m"
+    opened = world.kms.decrypt(CiphertextBlob=blob)
+    assert (opened["Plaintext"], opened["KeyMaterialId"]) == (b"m", before)
     return answer
 
 
@@ -219,7 +220,8 @@ ANSWERS = (
     row("TestKMS::test_replicate_key/describe-key-from-region", _NOVEMBER_25,
         _kind("", "PRIMARY"), f"{_CURRENT} MultiRegionConfiguration", **_MANY_REGIONS),
     row("TestKMS::test_replicate_key/describe-replicated-key", _NOVEMBER_25,
-        _kind(ELSEWHERE, "REPLICA"), f"{_CURRENT} MultiRegionConfiguration", **_MANY_REGIONS),
+        _kind(ELSEWHERE, "REPLICA"), f"{_CURRENT} MultiRegionConfiguration", **_MANY_REGIONS,
+        Description=""),
     row(f"{_IMPORT}/describe-key-before-import", _NOVEMBER_25, described(made.external),
         _METADATA, **_EXTERNAL, **_PENDING),
     row(f"{_IMPORT}/describe-key-after-import", _NOVEMBER_25, described(World.imported),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from kms_fake import serving
 from tests.kms_fake import world
+from tests.kms_fake.conftest import client as anonymous
 from tests.kms_fake.recorded import REGION, World
 from tests.kms_fake.recorded_answers import ANSWERS, Answered
 from tests.kms_fake.recorded_cases import LOCALSTACK, OTHERS, Recorded
@@ -26,15 +26,9 @@ def asked() -> Iterator[World]:
         made: list[Any] = []
 
         def client(region: str) -> Any:
+            unchecked = Config(retries={"total_max_attempts": 1}, parameter_validation=False)
             made.append(
-                boto3.client(
-                    "kms",
-                    region_name=region,
-                    endpoint_url=server.endpoint,
-                    aws_access_key_id="UNKNOWN",
-                    aws_secret_access_key="any",  # noqa: S106  # No secret.
-                    config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
-                )
+                anonymous(region_name=region, endpoint_url=server.endpoint, config=unchecked)
             )
             return made[-1]
 
