@@ -21,20 +21,16 @@ _MOST_POLICY_BYTES = 32768
 _NO_POLICY_CHARACTER = re.compile(r"[^\t\n\r\x20-\xff]")
 
 
-def check_key_policy(text: object) -> None:
+def check_key_policy(text: str) -> None:
     """Refuse a key policy that this KMS could not enforce, when it is set.
 
-    Raises KmsRefusal: ValidationException for other characters than AWS takes,
-    LimitExceededException for one that is too large, MalformedPolicyDocumentException for what is
-    no policy, UnsupportedOperationException for what real KMS takes and this evaluator does not.
+    Raises KmsRefusal: LimitExceededException for one that is too large,
+    MalformedPolicyDocumentException for what is no policy, UnsupportedOperationException for what
+    real KMS takes and this evaluator does not.
     """
-    if text is None:
-        return
-    if not isinstance(text, str):
-        raise other_refusals.POLICY_TYPE.refuse("Policy is not a string.")
     stray = _NO_POLICY_CHARACTER.search(text)
-    if stray is not None:
-        raise other_refusals.POLICY_CHARACTERS.refuse(
+    if stray is not None:  # Over the API the service model has refused it before.
+        raise other_refusals.POLICY_MALFORMED.refuse(
             f"The policy holds the character {stray[0]!r}; AWS takes tab, line feed, carriage "
             "return and U+0020 to U+00FF."
         )

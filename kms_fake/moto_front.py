@@ -163,8 +163,10 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
     def _check_new_policy(self, region: str, key_id: str | None = None) -> None:
         """Refuse a policy that this KMS cannot enforce, or that locks out who sets it."""
         policy = self._get_param("Policy")
+        if policy is None:
+            return
         check_key_policy(policy)
-        if policy is None or self._get_param("BypassPolicyLockoutSafetyCheck") is True:
+        if self._get_param("BypassPolicyLockoutSafetyCheck") is True:
             return
         key = MotoKeys(self.current_account, self.region).named(key_id) if key_id else None
         if not isinstance(key, NoSuchKey):  # Else moto says that there is no such key.

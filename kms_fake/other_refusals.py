@@ -36,9 +36,6 @@ class OtherRefusal:
         return KmsRefusal(self.exception, message, self.http_status, self.id)
 
 
-POLICY_TYPE = OtherRefusal(
-    "policy.type", "SerializationException", Evidence.INFERRED, "json 1.1 protocol of AWS services"
-)
 POLICY_MALFORMED = OtherRefusal(
     "policy.malformed",
     "MalformedPolicyDocumentException",
@@ -47,12 +44,6 @@ POLICY_MALFORMED = OtherRefusal(
 )
 POLICY_UNSUPPORTED = OtherRefusal(
     "policy.unsupported", "UnsupportedOperationException", Evidence.UNKNOWN, LIMIT
-)
-POLICY_CHARACTERS = OtherRefusal(
-    "policy.characters",
-    "ValidationException",
-    Evidence.INFERRED,
-    "KMS service model (botocore): the pattern of PolicyType",
 )
 POLICY_SIZE = OtherRefusal(
     "policy.size",
@@ -120,8 +111,7 @@ TIMEOUT = OtherRefusal(
 )
 
 OTHER_REFUSALS = (
-    *(POLICY_TYPE, POLICY_CHARACTERS, POLICY_SIZE, POLICY_MALFORMED, POLICY_UNSUPPORTED),
-    *(POLICY_LOCKOUT, RECIPIENT_OPERATION),
+    *(POLICY_SIZE, POLICY_MALFORMED, POLICY_UNSUPPORTED, POLICY_LOCKOUT, RECIPIENT_OPERATION),
     *(REPLICA, NOT_AN_OBJECT, INACTIVE_KEY, REGION),
     *(AUTHENTICATION, OPERATION, SERVICE, MOTO, NOT_HTTP, BODY, BODY_LENGTH, TIMEOUT),
 )

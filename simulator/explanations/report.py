@@ -7,8 +7,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kms_fake.other_refusals import OTHER_REFUSALS
-from kms_fake.rules import RULES
+from kms_fake.catalogue import ROWS, evidence_of
 from simulator.explanations.match import Found
 from simulator.explanations.model import Explanation, Sdk
 from simulator.explanations.table import EXPLANATIONS
@@ -24,19 +23,15 @@ ADVICE = (
 )
 """What to do about a text that nothing explains."""
 
-_RULES = {rule.id: rule for rule in RULES}
-_OTHERS = {other.id: other for other in OTHER_REFUSALS}
 _WIDEST = 100
 _EXCERPT = 200
 
 
 def evidence(explanation: Explanation) -> Mapping[str, str]:
     """How sure it is: of the exception's type and text for a row of the fake, or as a whole."""
-    rule, other = _RULES.get(explanation.id), _OTHERS.get(explanation.id)
-    if rule is not None:
-        return {"type": rule.type_evidence.value, "text": rule.text_evidence.value}
-    if other is not None:
-        return {"type": other.evidence.value, "text": "unknown"}
+    known = evidence_of(explanation.id)
+    if known is not None:
+        return {what: known[what] or "" for what in ("type", "text")}
     if explanation.claim is not None:
         return {"explanation": explanation.claim.evidence.value}
     raise LookupError(f"{explanation.id} is no row and claims nothing")
@@ -44,7 +39,7 @@ def evidence(explanation: Explanation) -> Mapping[str, str]:
 
 def source(explanation: Explanation) -> str:
     """Where that is known from."""
-    row = _RULES.get(explanation.id) or _OTHERS.get(explanation.id)
+    row = ROWS.get(explanation.id)
     if row is not None:
         return row.source
     return explanation.claim.source if explanation.claim else ""
@@ -52,7 +47,7 @@ def source(explanation: Explanation) -> str:
 
 def rules(explanation: Explanation) -> Sequence[str]:
     """The rows of the fake that answer so."""
-    own = (explanation.id,) if explanation.id in _RULES or explanation.id in _OTHERS else ()
+    own = (explanation.id,) if explanation.id in ROWS else ()
     return (*own, *explanation.rules)
 
 

@@ -18,7 +18,10 @@ from nsm_fake.randomness import Derivation
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
-_ROLES = ("EnclaveInstance", "NotAllowedByIam", "DeniedByIam")
+_ROLES = (
+    *("EnclaveInstance", "NotAllowedByIam", "DeniedByIam"),
+    *("DeniedByBoundary", "DeniedBySession", "BeyondBoundary", "BeyondSession"),
+)
 
 SECRET = b"only the enclave reads me"
 """What every CiphertextBlob holds."""
@@ -58,21 +61,34 @@ KEYS: Mapping[str, Mapping[str, Any]] = {
 }
 """The keys, by a name of their own, as a keys file describes them; id and material are added."""
 
-ALLOWED, NOT_ALLOWED, DENIED = "VECTORSALLOWED", "VECTORSNOTALLOWED", "VECTORSDENIED"
+ALLOWED = "VECTORSALLOWED"
 _ALL = {"Effect": "Allow", "Action": "kms:*", "Resource": "*"}
 _NONE = {"Effect": "Deny", "Action": "kms:*", "Resource": "*"}
 
 
-def _session(role: str, *statements: Mapping[str, Any]) -> dict[str, Any]:
-    policies = [{"Version": "2012-10-17", "Statement": list(statements)}] if statements else []
+_NOTHING = {"Effect": "Allow", "Action": "kms:ListKeys", "Resource": "*"}
+
+
+def _session(role: str, *statements: Mapping[str, Any], **limits: Any) -> dict[str, Any]:
+    policies = [_iam(*statements)] if statements else []
     arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/i-0a1b2c3d4e5f60718"
-    return {"arn": arn, "policies": policies}
+    return {"arn": arn, "policies": policies, **limits}
+
+
+def _iam(*statements: Mapping[str, Any]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
 CALLERS: Mapping[str, Mapping[str, Any]] = {
     ALLOWED: _session("EnclaveInstance", _ALL),
-    NOT_ALLOWED: _session("NotAllowedByIam"),
-    DENIED: _session("DeniedByIam", _ALL, _NONE),
+    "VECTORSNOTALLOWED": _session("NotAllowedByIam"),
+    "VECTORSDENIED": _session("DeniedByIam", _ALL, _NONE),
+    "VECTORSBOUNDARYDENY": _session(
+        "DeniedByBoundary", _ALL, permissions_boundary=_iam(_ALL, _NONE)
+    ),
+    "VECTORSSESSIONDENY": _session("DeniedBySession", _ALL, session_policies=[_iam(_ALL, _NONE)]),
+    "VECTORSBOUNDARY": _session("BeyondBoundary", _ALL, permissions_boundary=_iam(_NOTHING)),
+    "VECTORSSESSION": _session("BeyondSession", _ALL, session_policies=[_iam(_NOTHING)]),
 }
 """Who calls, by access key, as a principals file describes them."""
 
@@ -179,14 +195,32 @@ CASES: Sequence[Case] = (
     Case(name="ciphertext-of-an-unknown-key", rule="ciphertext.foreign-key", key=_ABSENT),
     Case(name="unknown-key-id", rule="key-id.not-found", members={"KeyId": _ABSENT}),
     Case(name="other-key-id", rule="key-id.mismatch", members={"KeyId": "{by-iam}"}),
-    Case(name="iam-denies", rule="authorization.identity-deny", caller=DENIED),
+    Case(name="iam-denies", rule="authorization.identity-deny", caller="VECTORSDENIED"),
+    Case(
+        name="boundary-denies",
+        rule="authorization.boundary-deny",
+        caller="VECTORSBOUNDARYDENY",
+    ),
+    Case(name="session-denies", rule="authorization.session-deny", caller="VECTORSSESSIONDENY"),
     Case(name="key-policy-denies", rule="authorization.key-policy-deny", key="denied"),
     Case(name="other-image", rule="authorization.key-policy", key="other-image"),
     Case(
         name="iam-does-not-allow",
         rule="authorization.identity",
         key="by-iam",
-        caller=NOT_ALLOWED,
+        caller="VECTORSNOTALLOWED",
+    ),
+    Case(
+        name="beyond-the-boundary",
+        rule="authorization.boundary",
+        key="by-iam",
+        caller="VECTORSBOUNDARY",
+    ),
+    Case(
+        name="beyond-the-session",
+        rule="authorization.session",
+        key="by-iam",
+        caller="VECTORSSESSION",
     ),
     Case(name="disabled-key", rule="key.disabled", key="disabled"),
     Case(name="signing-key", rule="key.usage", operation="GenerateDataKey", key="signing"),

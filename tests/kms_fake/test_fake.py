@@ -387,11 +387,11 @@ def test_recipient_of_other_operations_is_refused(operation: str) -> None:
             "UnsupportedOperationException",
             "kms:RecipientAttestation",
         ),
-        (5, "SerializationException", "Policy"),
+        (policy().replace("2012", "\u20ac"), "MalformedPolicyDocumentException", "U+0020"),
     ],
 )
 def test_policies_that_cannot_be_enforced_are_refused_when_set(
-    text: object, exception: str, named: str
+    text: str, exception: str, named: str
 ) -> None:
     with pytest.raises(KmsRefusal) as caught:
         check_key_policy(text)
@@ -400,6 +400,5 @@ def test_policies_that_cannot_be_enforced_are_refused_when_set(
     assert "attested-kms" in caught.value.message
 
 
-def test_the_key_policy_of_the_default_is_accepted() -> None:
-    check_key_policy(None)
+def test_a_good_key_policy_is_accepted() -> None:
     check_key_policy(policy(statement()))

@@ -328,7 +328,7 @@ MEMBERS = ["CiphertextBlob", "KeyId", "EncryptionContext", "Recipient", "NumberO
         ("Decrypt", None, "http.authentication", 400),
         ("Nonsense", "kms", "http.operation", 400),
         ("Decrypt", "s3", "http.service", 400),
-        ("DescribeKey", "kms", "moto", 400),
+        ("DescribeKey", "kms", "operation.key-not-found", 400),
         ("", "iam", "moto", 404),
     ],
 )

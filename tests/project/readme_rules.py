@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kms_fake.key_import import IMPORT_REFUSALS
-from kms_fake.neighbours import NEIGHBOUR_REFUSALS
-from kms_fake.other_refusals import OTHER_REFUSALS, OtherRefusal
+from kms_fake.catalogue import BESIDE
+from kms_fake.other_refusals import OtherRefusal
 from kms_fake.rules import RULES, Rule
 from kms_fake.shapes import Operation
 
@@ -59,7 +58,7 @@ def other_row(other: OtherRefusal) -> str:
 
 def others() -> str:
     """The table of the refusals outside the rule table."""
-    rows = map(other_row, (*OTHER_REFUSALS, *NEIGHBOUR_REFUSALS, *IMPORT_REFUSALS))
+    rows = map(other_row, BESIDE)
     head = "| refusal | error | evidence: type, text | source |\n|---|---|---|---|\n"
     return head + "".join(rows)
 
