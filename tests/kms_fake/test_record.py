@@ -104,7 +104,6 @@ def test_a_document_that_is_not_believed_is_shown(fake: KmsFake) -> None:
         {"Recipient": {"AttestationDocument": "text"}},
         {"EncryptionContext": {1: {2: {3: True}}}},
     ],
-    ids=repr,
 )
 def test_whatever_was_given_is_recorded_and_is_json(fake: KmsFake, given: object) -> None:
     with pytest.raises(KmsRefusal):

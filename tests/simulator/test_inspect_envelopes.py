@@ -328,6 +328,10 @@ def test_the_row_of_pyca_is_true(blob: bytes, reads: bool) -> None:
         (sealed()[:100], "is no CMS envelope, or not all of one"),
         (b"\x30\x03\x02\x01\x01", "ContentInfo is due"),
     ],
+    ids=[
+        *("empty", "document", "raw-rsa", "spki", "text"),
+        *("cut", "longer", "cut-short", "other-sequence"),
+    ],
 )  # fmt: skip
 def test_what_is_no_envelope_is_described(data: bytes, words: str) -> None:
     ran = inspect("-", "--cms", stdin=data)
