@@ -13,7 +13,6 @@ import traceback
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from moto.core.request import Request
@@ -69,16 +68,12 @@ class KmsApplication:
             answer = _refused(refusal)
         except UnreadableBody as error:
             answer = _unreadable(error.problem, error.found)
-            answer = replace(answer, headers={**answer.headers, "Connection": "close"})
+            answer = answer._replace(headers={**answer.headers, "Connection": "close"})
         except Exception:  # noqa: BLE001  # The last line: a mistake of ours must not end a client.
             traceback.print_exc(file=sys.stderr)
             answer = Answer(500, b'{"__type":"KMSInternalException"}')
-        headers = {
-            "Content-Type": wire.CONTENT_TYPE,
-            REQUEST_ID_HEADER: request_id,
-            **answer.headers,
-        }
-        return send(replace(answer, headers=headers), environ, start_response)
+        headers = {"Content-Type": wire.CONTENT_TYPE, REQUEST_ID_HEADER: request_id}
+        return send(answer, environ, start_response, headers)
 
     def _answer(self, environ: dict[str, Any], request_id: str) -> Answer:
         body = read_body(environ, MAX_BODY)

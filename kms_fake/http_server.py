@@ -11,9 +11,9 @@ import ipaddress
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from threading import Thread
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.wsgi import Server
@@ -51,13 +51,12 @@ class Problem(enum.Enum):
     TIMEOUT = "not in time"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """One HTTP answer; Content-Length is added when it is sent."""
 
     status: int
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 Worded = Callable[[Problem, str], Answer]
@@ -92,10 +91,13 @@ def read_body(environ: Mapping[str, Any], limit: int) -> bytes:
 
 
 def send(
-    answer: Answer, environ: Mapping[str, Any], start_response: StartResponse
+    answer: Answer,
+    environ: Mapping[str, Any],
+    start_response: StartResponse,
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterable[bytes]:
-    """The WSGI response that is `answer`."""
-    headers = dict(answer.headers)
+    """The WSGI response that is `answer`, with `headers` where it has no others."""
+    headers = {**headers, **answer.headers}
     if answer.status != 204:  # It has no body (RFC 9110, section 8.6).
         headers["Content-Length"] = str(len(answer.body))
     if "HTTP_TRANSFER_ENCODING" in environ:
