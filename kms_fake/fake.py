@@ -124,7 +124,8 @@ class KmsFake:
         try:
             store = MotoKeys(account, region)
         except KmsRefusal as error:
-            self.note(operation, members, account=account, region=region, origin=origin, by=error)
+            where = {"account": account, "region": region}
+            self.note(operation, members, **where, origin=origin, by=error, caller=who)
             raise
         call = Call(
             operation=Operation(operation),
@@ -164,12 +165,16 @@ class KmsFake:
         region: str,
         origin: Origin,
         by: KmsRefusal | Refused | None,
+        caller: Caller | None = None,
     ) -> None:
-        """Keep a call that was answered elsewhere, or refused before `call`: None or `by` whom."""
+        """Keep a call that was answered elsewhere (`by` is None) or refused before it was judged.
+
+        Without `caller`, who calls follows from the access key.
+        """
         try:
-            principal = self.caller(origin.access_key or "", account, region).principal
+            who = caller or self.caller(origin.access_key or "", account, region)
         except KmsRefusal:
-            principal = None
+            who = None
         self.calls.add(
             CallRecord(
                 number=self.calls.number(),
@@ -177,7 +182,7 @@ class KmsFake:
                 time_ms=self._clock(),
                 region=region,
                 account=account,
-                caller=principal,
+                caller=None if who is None else who.principal,
                 origin=origin,
                 members=origin.kept(members if isinstance(members, Mapping) else {}),
                 key_arn=None,

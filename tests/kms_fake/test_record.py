@@ -122,11 +122,13 @@ def test_what_is_nested_too_deeply_is_cut(fake: KmsFake) -> None:
 
 
 def test_a_call_in_a_region_there_is_not(fake: KmsFake) -> None:
+    somebody = world.caller()
     with pytest.raises(KmsRefusal):
-        fake.call("Decrypt", {}, region="nowhere-1")
-    refused = fake.calls[-1].refused
-    assert refused is not None
-    assert refused.rule == "request.region"
+        fake.call("Decrypt", {}, caller=somebody, region="nowhere-1")
+    record = fake.calls[-1]
+    assert record.refused is not None
+    assert record.refused.rule == "request.region"
+    assert record.caller is somebody.principal
 
 
 def test_the_last_calls_are_kept_and_the_others_counted(fake: KmsFake) -> None:
