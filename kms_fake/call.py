@@ -9,11 +9,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from kms_fake import keys, recipient_key
 from kms_fake.authorization import Access, AccessRequest, assess
+from kms_fake.cached import cached_property
 from kms_fake.envelope import ContentForm
 from kms_fake.policy import MalformedPolicy, PolicyKind, UnsupportedPolicy, parse_policy
 from kms_fake.received import ReceivedDocument

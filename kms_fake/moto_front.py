@@ -13,7 +13,6 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any, ClassVar
 
 from moto import mock_aws
@@ -24,6 +23,7 @@ from moto.kms.responses import KmsResponse
 
 from kms_fake import neighbours, request_model, wire
 from kms_fake.beside import as_object, check_key_policy, check_no_replica, refuse_recipient
+from kms_fake.cached import cached_property
 from kms_fake.callers import access_key_of
 from kms_fake.errors import REQUEST_ID_HEADER, RULE_HEADER, KmsRefusal
 from kms_fake.fake import KmsFake

@@ -7,7 +7,6 @@ whichever is left out, a document is never taken as better than it is.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidSignature
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from kms_fake.cached import cached_property
 from kms_fake.chain import BadChain, Chain, TrustedRoots, UnreadableCertificate
 from kms_fake.document import (
     AttestationDocument,
