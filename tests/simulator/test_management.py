@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from kms_fake import KmsFake, serving
+from kms_fake.catalogue import ROWS
 from kms_fake.roots import root_from_der
 from nsm_fake import NsmPki, pcr_of_instance_id, pcr_of_role_arn, pcrs_of_label
 from simulator import management
