@@ -123,6 +123,7 @@ def test_a_server_with_these_files_gives_these_answers(
     answer = request["answer"]
     assert response.status == answer["http_status"]
     if request["rule"] is not None:
+        assert response.headers["x-attested-kms-rule"] == request["rule"]
         assert body["__type"] == answer["type"]
         assert body.get("message", body.get("Message", "")) == answer["message"]
         return
