@@ -234,16 +234,16 @@ def told_after(seconds: float, tell: Callable[[str], None], what: str) -> Progre
 def _signals_held() -> Iterator[set[signal.Signals]]:
     """SIGTERM and SIGINT held back from this thread and those it starts, to be waited for.
 
-    A handler could run at any moment, also while what it wants to touch is locked.
+    A handler could run at any moment, also while what it wants to touch is locked. They stay held
+    back afterwards: the process is about to end, and another one must change nothing.
     """
     signals = {signal.SIGTERM, signal.SIGINT}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield signals
-    finally:
-        while signal.sigpending() & signals:  # Another one while stopping changes nothing.
-            signal.sigwait(signals)
+    except BaseException:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
 
 
 @contextmanager
