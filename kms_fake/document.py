@@ -9,6 +9,7 @@ shares no mistake with a writer that uses one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ import cbor2
 from kms_fake import strict_cbor
 
 _ES384_HEADER = bytes.fromhex("a1013822")  # {1: -35}, as in every real document.
+_BASE64_TEXT = re.compile(rb"[A-Za-z0-9+/_=\s-]+")
 _COSE_SIGN1_TAGGED = b"\xd2"  # CBOR tag 18 in its shortest form (RFC 9052, section 4.2).
 _SIGNATURE_LENGTH = 96
 
@@ -68,6 +70,8 @@ def read_cose_sign1(document: bytes) -> CoseSign1:
     try:
         elements = strict_cbor.decode(document.removeprefix(_COSE_SIGN1_TAGGED))
     except strict_cbor.NotPlainCbor as error:
+        if _BASE64_TEXT.fullmatch(document):
+            raise NotADocument("it is base64 text, so it was encoded twice") from error
         raise NotADocument(f"not one CBOR value: {error}") from error
     if type(elements) is not list or len(elements) != 4:
         raise NotADocument("not a COSE_Sign1 array of four elements")

@@ -141,7 +141,6 @@ EXPLANATIONS = (
         texts=("no session policy allows the kms:",),
         meaning="The session was made with a policy of its own, which does not allow this.",
         fix="Name the kms action in the Policy given to AssumeRole, or leave that Policy out.",
-        claim=Claim(Evidence.REPORTED, "apache/polaris, issue 480: kms:GenerateDataKey, by S3"),
     ),
     Explanation(
         id="authorization.session-deny",
@@ -152,7 +151,6 @@ EXPLANATIONS = (
         ),
         meaning="The session was made with a policy of its own, which denies this.",
         fix="Take the Deny out of the Policy given to AssumeRole.",
-        claim=Claim(Evidence.INFERRED, _IAM_GUIDE),
     ),
     Explanation(
         id="authorization.boundary",
@@ -161,7 +159,6 @@ EXPLANATIONS = (
         texts=("no permissions boundary allows the kms:",),
         meaning="The role or user has a permissions boundary, which does not allow this.",
         fix="Allow the action in the boundary; an Allow in another policy does not help.",
-        claim=Claim(Evidence.INFERRED, _IAM_GUIDE),
     ),
     Explanation(
         id="authorization.boundary-deny",
@@ -169,7 +166,6 @@ EXPLANATIONS = (
         texts=("not authorized to perform: kms:{}explicit deny in a permissions boundary",),
         meaning="The permissions boundary of the role or user denies this.",
         fix="Take the Deny out of the boundary.",
-        claim=Claim(Evidence.INFERRED, _IAM_GUIDE),
     ),
     Explanation(
         id="authorization.organization",

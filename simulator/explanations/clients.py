@@ -6,6 +6,7 @@ from kms_fake.evidence import Evidence
 from simulator.explanations import snippets
 from simulator.explanations.model import Cause, Claim, Explanation, Role, Sdk
 
+_CLI = Claim(Evidence.REPORTED, "run with awscli 1.46.3 and the v2 branch at 2.36.7")
 _BOTOCORE = Claim(Evidence.REPORTED, "runs of botocore 1.44 (its parameter validation)")
 _WITHOUT_RECIPIENT = (
     *("must be one of: KeyId, Plaintext", "must be one of: KeyId, Message"),
@@ -110,6 +111,33 @@ EXPLANATIONS = (
         fix="AttestationDocument is bytes, KeyEncryptionAlgorithm the text RSAES_OAEP_SHA_256.",
         per_sdk=snippets.RECIPIENT,
         claim=_BOTOCORE,
+    ),
+    Explanation(
+        id="client.cli-recipient",
+        error="AWS CLI: Error parsing parameter '--recipient'; 'in <string>' requires string as "
+        "left operand, not int",
+        texts=(
+            "Error parsing parameter '--recipient'",
+            "'in <string>' requires string as left operand, not int",
+        ),
+        near=("recipient", "kms", "fileb"),
+        meaning="--recipient is a structure of two members, and got a file or a text. The request "
+        "never left the client.",
+        fix="Name both members, and read the document with @= from its file.",
+        per_sdk={Sdk.CLI: snippets.RECIPIENT[Sdk.CLI]},
+        field_note="6",
+        claim=_CLI,
+    ),
+    Explanation(
+        id="client.cli-base64",
+        error='AWS CLI version 2: Invalid base64: "fileb://doc.bin"',
+        texts=('Invalid base64: "',),
+        near=("--recipient", "attestationdocument", "fileb"),
+        meaning="Inside a structure version 2 reads no file unless @= says so: it took the name "
+        "for base64. The request never left the client.",
+        fix="Write AttestationDocument@=fileb://doc.bin.",
+        per_sdk={Sdk.CLI: snippets.RECIPIENT[Sdk.CLI]},
+        claim=_CLI,
     ),
     Explanation(
         id="client.member-case",

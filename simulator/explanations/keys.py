@@ -35,6 +35,7 @@ EXPLANATIONS = (
             ),
             Cause("The ciphertext was changed or cut", "compare lengths and hashes"),
         ),
+        rules=("re-encrypt.decryption", "import.ciphertext"),
     ),
     Explanation(
         id="ciphertext.unparsable",
@@ -57,6 +58,7 @@ EXPLANATIONS = (
             Cause("A ciphertext of another KMS or emulator", "where was it encrypted?"),
             Cause("CiphertextForRecipient sent back to KMS", "starts with 30 80"),
         ),
+        rules=("re-encrypt.unparsable",),
     ),
     Explanation(
         id="ciphertext.foreign-key",
@@ -78,6 +80,7 @@ EXPLANATIONS = (
             Cause("No kms:Decrypt on this key", "GenerateDataKey works with the same credentials"),
             Cause("The key is deleted", "aws kms describe-key --key-id ARN"),
         ),
+        rules=("re-encrypt.foreign-key",),
     ),
     Explanation(
         id="key-id.not-found",
@@ -99,6 +102,7 @@ EXPLANATIONS = (
             Cause("Another account", "the ARN in the message names the account that was searched"),
             Cause("The server of the test was started anew, and its keys are gone", "create them"),
         ),
+        rules=("operation.key-not-found", "re-encrypt.source-not-found", "operation.alias"),
     ),
     Explanation(
         id="key-id.mismatch",
@@ -115,6 +119,7 @@ EXPLANATIONS = (
             Cause("Ciphertexts of two keys or Regions mixed up", "log KeyId when encrypting"),
             Cause("The host swapped the ciphertext", "KeyId set in the enclave is what caught it"),
         ),
+        rules=("re-encrypt.source-key",),
     ),
     Explanation(
         id="key.disabled",
@@ -124,6 +129,7 @@ EXPLANATIONS = (
         meaning="The key is disabled.",
         fix="aws kms enable-key --key-id ARN",
         causes=(Cause("Somebody disabled it", "CloudTrail: DisableKey"),),
+        rules=("operation.disabled",),
     ),
     Explanation(
         id="key.state",
@@ -141,6 +147,12 @@ EXPLANATIONS = (
             Cause("pending import: no key material, or it has expired", "Origin is EXTERNAL"),
             Cause("Its key store is disconnected", "aws kms describe-custom-key-stores"),
         ),
+        rules=(
+            "operation.pending-import",
+            "operation.pending-deletion",
+            "deletion.not-pending",
+            "import.pending",
+        ),
     ),
     Explanation(
         id="key.usage",
@@ -152,6 +164,13 @@ EXPLANATIONS = (
         causes=(
             Cause("A signing or MAC key", "aws kms describe-key shows KeyUsage and KeySpec"),
             Cause("The wrong alias", "aws kms list-aliases"),
+        ),
+        rules=(
+            "operation.usage-encrypt-decrypt",
+            "operation.usage-sign-verify",
+            "operation.usage-generate-verify-mac",
+            "operation.usage-key-agreement",
+            "data-key.key-spec",
         ),
     ),
     Explanation(
@@ -169,6 +188,7 @@ EXPLANATIONS = (
         meaning="MacAlgorithm does not fit the HMAC key's size.",
         fix="Use the algorithm of the key's KeySpec: HMAC_SHA_256 for HMAC_256.",
         claim=Claim(Evidence.REPORTED, _SNAPSHOTS),
+        rules=("mac.algorithm", "signature.algorithm"),
     ),
     Explanation(
         id="key.origin",
@@ -179,6 +199,7 @@ EXPLANATIONS = (
         meaning="The operation is for keys of another origin: imported ones, or KMS's own.",
         fix="aws kms describe-key shows Origin; create a key with the one you need.",
         claim=Claim(Evidence.REPORTED, _SNAPSHOTS),
+        rules=("operation.origin", "rotation.origin"),
     ),
     Explanation(
         id="key.rotation",
@@ -191,6 +212,12 @@ EXPLANATIONS = (
         meaning="Rotation on demand: the limit is reached, or key material is missing or waiting.",
         fix="aws kms list-key-rotations --key-id ARN; import or rotate the pending material first.",
         claim=Claim(Evidence.REPORTED, _SNAPSHOTS),
+        rules=(
+            "rotation.no-material",
+            "rotation.limit",
+            "rotation.key-spec",
+            "rotation.replica",
+        ),
     ),
     Explanation(
         id="key.signature",
@@ -199,5 +226,6 @@ EXPLANATIONS = (
         meaning="Verify or VerifyMac: signature or MAC is not of this message, key and algorithm.",
         fix="Use the same MessageType, algorithm and key as when it was made.",
         claim=Claim(Evidence.REPORTED, _SNAPSHOTS),
+        rules=("signature.invalid", "mac.invalid"),
     ),
 )

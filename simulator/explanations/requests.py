@@ -29,6 +29,7 @@ EXPLANATIONS = (
             Cause("Both are set", "a default of the wrapper beside your own"),
         ),
         field_note="7",
+        rules=("data-key.size",),
     ),
     Explanation(
         id="request.constraint",
@@ -43,6 +44,7 @@ EXPLANATIONS = (
             Cause("A value of another operation or spelling", "AES-256 instead of AES_256"),
             Cause("AttestationDocument over 262144 bytes, or empty", "log its length"),
         ),
+        rules=("operation.constraint",),
     ),
     Explanation(
         id="request.key-encryption-algorithm-value",
@@ -93,6 +95,7 @@ EXPLANATIONS = (
             Cause("Bytes as an array of numbers", "a Uint8Array through JSON.stringify"),
         ),
         field_note="6",
+        rules=("operation.member-type",),
     ),
     Explanation(
         id="request.dry-run",
@@ -104,12 +107,14 @@ EXPLANATIONS = (
         ),
         meaning="Success: all checks passed, and DryRun asked for nothing more.",
         fix="Take DryRun out to get the answer.",
+        rules=("operation.dry-run",),
     ),
     Explanation(
         id="request.dry-run-modifiers",
         error="UnsupportedOperationException: DryRunModifiers is not simulated",
         meaning="A limit of attested-kms, not of KMS.",
         fix="Leave DryRunModifiers out in tests.",
+        rules=("re-encrypt.dry-run-modifiers",),
     ),
     Explanation(
         id="request.region",
@@ -125,17 +130,7 @@ EXPLANATIONS = (
         meaning="GenerateRandom wants NumberOfBytes.",
         fix="Set NumberOfBytes, 1 to 1024.",
         claim=_SNAPSHOTS,
-    ),
-    Explanation(
-        id="request.plaintext-size",
-        error="ValidationException: Algorithm ... and key spec ... cannot encrypt data larger "
-        "than ... bytes.",
-        texts=("and key spec {} cannot encrypt data larger than",),
-        meaning="The plaintext is too long for this RSA key and padding.",
-        fix="Encrypt a data key with it and the data with that, or use a symmetric key (4096 "
-        "bytes).",
-        rules=("encrypt.length",),
-        claim=_SNAPSHOTS,
+        rules=("random.length",),
     ),
     Explanation(
         id="request.digest",
@@ -144,6 +139,7 @@ EXPLANATIONS = (
         meaning="MessageType is DIGEST, and Message is not as long as the algorithm's hash.",
         fix="Hash with the algorithm's own hash, or send MessageType RAW.",
         claim=_SNAPSHOTS,
+        rules=("signature.digest",),
     ),
     Explanation(
         id="request.key-usage",
@@ -156,6 +152,7 @@ EXPLANATIONS = (
         meaning="CreateKey: KeyUsage is missing, or does not go with KeySpec.",
         fix="Set KeyUsage for every KeySpec but SYMMETRIC_DEFAULT.",
         claim=_SNAPSHOTS,
+        rules=("create-key.usage-missing", "create-key.usage"),
     ),
     Explanation(
         id="request.alias",
@@ -164,6 +161,7 @@ EXPLANATIONS = (
         meaning="An alias's name includes its prefix.",
         fix="Write alias/NAME.",
         claim=_SNAPSHOTS,
+        rules=("alias.prefix",),
     ),
     Explanation(
         id="request.import",
@@ -173,15 +171,21 @@ EXPLANATIONS = (
         meaning="ImportKeyMaterial: the material is to expire, and no date says when.",
         fix="Set ValidTo, or ExpirationModel KEY_MATERIAL_DOES_NOT_EXPIRE.",
         claim=_SNAPSHOTS,
+        rules=("import.valid-to",),
     ),
     Explanation(
         id="request.tags",
         error="TagException: Duplicate tag keys; Tags beginning with aws: are reserved; Too many "
         "tags",
-        texts=("TagException{}tag",),
+        texts=(
+            "TagException{}Duplicate tag keys",
+            "TagException{}Tags beginning with aws: are reserved",
+            "TagException{}Too many tags",
+        ),
         meaning="CreateKey or TagResource: the tags break a rule.",
         fix="Up to 50 tags, each key once, none that begins with aws:.",
         claim=_SNAPSHOTS,
+        rules=("tag.reserved", "tag.twice", "tag.count"),
     ),
     Explanation(
         id="request.primary-key",
@@ -190,17 +194,25 @@ EXPLANATIONS = (
         meaning="The operation is for the primary of a multi-Region key.",
         fix="Call it with the primary's ARN, in its Region.",
         claim=_SNAPSHOTS,
+        rules=("replicate-key.primary",),
     ),
     Explanation(
         id="encrypt.length",
-        error="ValidationException: the plaintext is too long for this RSA key",
-        meaning="Encrypt with an RSA key takes less than the key's size: 190 bytes for RSA-2048 "
+        error="ValidationException: Algorithm ... and key spec ... cannot encrypt data larger "
+        "than ... bytes.",
+        texts=("and key spec {} cannot encrypt data larger than",),
+        meaning="The plaintext is too long for this RSA key and padding: 190 bytes for RSA-2048 "
         "with RSAES_OAEP_SHA_256.",
-        fix="Encrypt a data key with it and the data with that.",
+        fix="Encrypt a data key with it and the data with that, or use a symmetric key (4096 "
+        "bytes).",
     ),
     Explanation(
         id="encrypt.algorithm",
         error="InvalidKeyUsageException: the key does not Encrypt with this algorithm",
+        texts=(
+            "Algorithm RSAES_{} is incompatible with key spec",
+            "Algorithm SYMMETRIC_DEFAULT is incompatible with key spec",
+        ),
         meaning="EncryptionAlgorithm does not fit the key, or is missing for an RSA key.",
         fix="RSA keys need EncryptionAlgorithm RSAES_OAEP_SHA_256; symmetric ones need none.",
         per_sdk={
@@ -212,12 +224,6 @@ EXPLANATIONS = (
             Sdk.C: "--encryption-algorithm RSAES_OAEP_SHA_256 with --key-id",
             Sdk.CLI: "--encryption-algorithm RSAES_OAEP_SHA_256",
         },
-    ),
-    Explanation(
-        id="re-encrypt.rsa",
-        error="UnsupportedOperationException: ReEncrypt to an RSA key is not simulated",
-        meaning="A limit of attested-kms, not of KMS.",
-        fix="Re-encrypt to a symmetric key in tests.",
     ),
     Explanation(
         id="replicate-key.exists",

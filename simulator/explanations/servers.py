@@ -9,12 +9,6 @@ _KMS = ("kms", "decrypt", "generatedatakey")
 
 EXPLANATIONS = (
     Explanation(
-        id="policy.type",
-        error="SerializationException: Policy is not a string",
-        meaning="A key policy is a string that holds JSON, not JSON itself.",
-        fix="json.dumps the policy, or quote it.",
-    ),
-    Explanation(
         id="policy.malformed",
         error="MalformedPolicyDocumentException",
         texts=("MalformedPolicyDocumentException",),
@@ -42,11 +36,6 @@ EXPLANATIONS = (
             Cause("Every statement demands attestation", "PutKeyPolicy has no Recipient"),
             Cause("The caller is another role than the one named", "aws sts get-caller-identity"),
         ),
-        claim=Claim(
-            Evidence.REPORTED,
-            "trussworks/terraform-aws-cloudtrail, issue 178; terraform-aws-modules/"
-            "terraform-aws-eks, issue 1950",
-        ),
     ),
     Explanation(
         id="policy.principals",
@@ -69,6 +58,56 @@ EXPLANATIONS = (
         error="UnsupportedOperationException: the policy uses what is not evaluated",
         meaning="A limit of attested-kms: real KMS takes this policy; here it would be ignored.",
         fix="Use the operators and keys that the README lists, or test this policy on real KMS.",
+    ),
+    Explanation(
+        id="policy.size",
+        error="LimitExceededException: the key policy is larger than 32,768 bytes",
+        meaning="A key policy holds 32 KB at the most, white space included.",
+        fix="Leave the white space out; name roles by one statement, not one statement each.",
+    ),
+    Explanation(
+        id="fake.limit",
+        error="UnsupportedOperationException of attested-kms: not simulated",
+        meaning="A limit of attested-kms: real KMS does this, and here it would be done wrongly.",
+        fix="Leave it out in tests, or test it on real KMS; the README lists what is not there.",
+        rules=(
+            *("random.key-store", "create-key.kind", "key-pair.spec", "signature.message-type"),
+            *("import.expires", "import.wrapping"),
+        ),
+        claim=Claim(Evidence.UNKNOWN, "the README's list of known limits"),
+    ),
+    Explanation(
+        id="deletion.window",
+        error="ValidationException: PendingWindowInDays is out of its bounds",
+        meaning="A key waits 7 to 30 days for its deletion.",
+        fix="Set PendingWindowInDays to 7 at least, 30 at most, or leave it out (30).",
+    ),
+    Explanation(
+        id="public-key.none",
+        error="UnsupportedOperationException: GetPublicKey of a key that has none",
+        meaning="Symmetric and HMAC keys have no public key.",
+        fix="Use an asymmetric key. The enclave's own public key is not in KMS: it makes its own.",
+    ),
+    Explanation(
+        id="agreement.public-key",
+        error="ValidationException, with an empty message, of DeriveSharedSecret",
+        meaning="PublicKey is no DER SubjectPublicKeyInfo, or not on the key's curve.",
+        fix="Send the peer's public key as DER SubjectPublicKeyInfo, of the KMS key's curve.",
+        rules=("agreement.curve",),
+    ),
+    Explanation(
+        id="import.token",
+        error="InvalidImportTokenException",
+        texts=("InvalidImportTokenException",),
+        meaning="ImportToken is not one that KMS gave for this key.",
+        fix="Use ImportToken and PublicKey of one and the same GetParametersForImport.",
+    ),
+    Explanation(
+        id="import.material",
+        error="IncorrectKeyMaterialException",
+        texts=("IncorrectKeyMaterialException",),
+        meaning="The key had other material before; only the same bytes may be imported again.",
+        fix="Import the first material again, or make a new key.",
     ),
     Explanation(
         id="operation.object",

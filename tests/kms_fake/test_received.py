@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock
@@ -200,6 +201,12 @@ GOOD = Document().build()
 )
 def test_not_one_plain_cose_sign1(raw: bytes) -> None:
     assert first_problem(raw) == "not_cose"
+
+
+def test_base64_text_is_called_so() -> None:
+    for encode in (base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes):
+        document = received(encode(Document().build()))
+        assert document.not_cose() == "it is base64 text, so it was encoded twice"
 
 
 def test_a_repeated_key_is_refused() -> None:
