@@ -16,6 +16,8 @@ key policy" and "Grants in AWS KMS" (KMS Developer Guide). The rules:
 - a permissions boundary and a session policy must allow too, unless an Allow of the key policy
   names the user or the session itself, or everybody under a condition on aws:PrincipalArn ("Policy
   evaluation logic"; "Principal", on aws:PrincipalArn);
+- a Deny with NotPrincipal denies whoever has a permissions boundary, whomever it lists
+  ("Permissions boundaries for IAM entities");
 - a caller of another account needs the key policy's side and its own ("Cross-account policy
   evaluation logic"). The fake does not look up keys of other accounts yet, so nobody asks for that.
 """
@@ -31,8 +33,8 @@ from kms_fake.actions import ACTIONS
 from kms_fake.condition_keys import fold_key
 from kms_fake.conditions import Context
 from kms_fake.evidence import Evidence
-from kms_fake.policy import Policy, PolicyKind, parse_policy
-from kms_fake.principals import Match, Principal
+from kms_fake.policy import Policy, PolicyKind, Statement, parse_policy
+from kms_fake.principals import Match, Principal, Unlisted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -256,13 +258,21 @@ def _explicit(
         denials.add(Denial.BOUNDARY_EXPLICIT)
     if identity.session and _any_denies(identity.session, request, context):
         denials.add(Denial.SESSION_EXPLICIT)
+    bounded = identity.boundary is not None
     for statement in key_policy.denies:
-        if statement.principals.match(request.principal) is not Match.NONE and statement.applies(
+        if _is_meant(statement, request.principal, bounded=bounded) and statement.applies(
             request.action, request.key_arn, context
         ):
             denials.add(Denial.RESOURCE_EXPLICIT)
             break
     return denials
+
+
+def _is_meant(statement: Statement, principal: Principal, *, bounded: bool) -> bool:
+    """Whether a Deny of the key policy is about `principal`, which may have a boundary."""
+    if bounded and isinstance(statement.principals, Unlisted):
+        return True
+    return statement.principals.match(principal) is not Match.NONE
 
 
 def _let_in(

@@ -369,6 +369,27 @@ def test_limits(
     assert told(None, OF_KMS, DENYING) is Denial.SESSION_EXPLICIT
 
 
+@pytest.mark.parametrize(
+    ("caller", "spared"),
+    [
+        pytest.param("session", [ROOT, ROLE, SESSION], id="session"),
+        pytest.param("user", [ROOT, USER], id="user"),
+        pytest.param("session", ["*"], id="everybody"),
+    ],
+)
+def test_not_principal_spares_nobody_who_has_a_boundary(caller: str, spared: list[str]) -> None:
+    """Regardless of whom it lists ("Permissions boundaries for IAM entities")."""
+    deny = {**allow(ROLE), "Effect": "Deny", "NotPrincipal": {"AWS": spared}}
+    del deny["Principal"]
+    statements = [allow(CALLERS[caller].arn), deny]
+    unbounded = IdentityPermissions((OF_KMS,))
+    assert decide(request(caller), statements, unbounded) is None
+    bounded = IdentityPermissions((OF_KMS,), OF_KMS)
+    assert decide(request(caller), statements, bounded) is Denial.RESOURCE_EXPLICIT
+    elsewhere = [allow(CALLERS[caller].arn), {**deny, "Action": "kms:Encrypt"}]
+    assert decide(request(caller), elsewhere, bounded) is None
+
+
 def test_a_limit_allows_nothing_itself() -> None:
     iam = IdentityPermissions((), OF_KMS, (OF_KMS,))
     assert decide(request(), [allow(ROOT)], iam) is NO_IDENTITY
