@@ -14,7 +14,9 @@ with its source:
   is any operator with `IfExists` ("IAM JSON policy elements: Condition operators", documented);
 - a key with several values needs a set operator. `ForAllValues` holds if every value of the request
   does, so also if there is none; `ForAnyValue` if one does, so not if there is none; values that
-  are empty strings count as none ("Conditions with multiple context keys or values", documented);
+  are empty strings count as none ("Conditions with multiple context keys or values", documented).
+  With `IfExists` too, the two pages contradict each other on an absent key under `ForAnyValue`:
+  unknown, and taken the way that allows less;
 - no value is normalised: KMS supplies measurements in lower-case hexadecimal (inferred), so one
   written in upper case, or with `0x`, is legal and never matches under StringEquals.
 """
@@ -85,6 +87,8 @@ class Condition:
     """None where the policy's values hold variables."""
     bind: Callable[[Context], Accepts] | None = None
     """The test with the variables of one request filled in."""
+    unknown_if_absent: bool = False
+    """Whether nobody knows what it comes to where the request has no such key."""
 
     def bound(self, context: Context) -> Accepts:
         """The test that `bind` makes."""
@@ -98,6 +102,10 @@ def all_hold(conditions: tuple[Condition, ...], context: Context, *, allows: boo
     hold = all if allows else any
     for condition in conditions:
         values = context[condition.key]
+        if condition.unknown_if_absent and not values:
+            if allows:
+                return False
+            continue
         accepts = condition.accepts or condition.bound(context)
         if len(values) < 2 or condition.multivalued:
             if not accepts(values):
@@ -253,28 +261,26 @@ class _Operator:
         comparison = self.comparison
         templates = tuple(read_template(text, where, variables=variables) for text in texts)
         pieces = literal_pieces(templates, comparison, where)
+        unknown_if_absent = self.if_exists and self.quantifier is _Quantifier.ANY
         if pieces is not None:
             accepts = self._quantified(comparison.match(pieces, where))
-            return Condition(name, key.multivalued, accepts)
+            return Condition(name, key.multivalued, accepts, unknown_if_absent=unknown_if_absent)
 
         def bind(context: Context) -> Accepts:
             filled = (template.filled(context) for template in templates)
             values = tuple(pieces for pieces in filled if pieces is not None)
             return self._quantified(comparison.match(values, where))
 
-        return Condition(name, key.multivalued, None, bind)
+        return Condition(name, key.multivalued, None, bind, unknown_if_absent)
 
     def _quantified(self, matches: Matches) -> Accepts:
         negated = self.comparison is not None and self.comparison.negated
         if self.quantifier is _Quantifier.ONE:
             when_absent = negated or self.if_exists
             return lambda values: (matches(values[0]) is not negated) if values else when_absent
-        if_exists = self.if_exists
         if self.quantifier is _Quantifier.ALL:
             return lambda values: all(matches(value) is not negated for value in values if value)
-        return lambda values: (
-            any(matches(value) is not negated for value in values if value) if values else if_exists
-        )
+        return lambda values: any(matches(value) is not negated for value in values if value)
 
 
 def _null(texts: tuple[str, ...], where: str) -> Accepts:

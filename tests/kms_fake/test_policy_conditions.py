@@ -142,6 +142,24 @@ def test_names_that_differ_by_case_allow_less(
     assert all_hold(conditions, context, allows=False) is as_deny
 
 
+@pytest.mark.parametrize("text", ["a", "${kms:ViaService}"])
+def test_any_value_of_an_absent_key_allows_less_if_it_exists(text: str) -> None:
+    key = "kms:EncryptionContextKeys"
+    conditions = read_conditions(
+        {"ForAnyValue:StringEqualsIfExists": {key: text}},
+        "Condition",
+        variables=True,
+        in_key_policy=True,
+    )
+    absent = Context()
+    assert not all_hold(conditions, absent, allows=True)
+    assert all_hold(conditions, absent, allows=False)
+    for values in [("a", "b"), ("b",)]:
+        present = Context({fold_key(key): values, "kms:viaservice": ("a",)})
+        assert all_hold(conditions, present, allows=True) is ("a" in values)
+        assert all_hold(conditions, present, allows=False) is ("a" in values)
+
+
 VALUES = st.text(alphabet="aA*?", max_size=4)
 
 

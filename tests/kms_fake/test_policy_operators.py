@@ -165,7 +165,7 @@ def test_string_operators_go_with_every_type() -> None:
         pytest.param("AllValues:StringEquals", "a", (), True, id="all-absent"),
         pytest.param("AnyValue:StringEquals", "a", (), False, id="any-absent"),
         pytest.param("AllValues:StringEqualsIfExists", "a", (), True, id="all-if-exists"),
-        pytest.param("AnyValue:StringEqualsIfExists", "a", (), True, id="any-if-exists"),
+        pytest.param("AnyValue:StringEqualsIfExists", "a", (), False, id="any-if-exists"),
         pytest.param("AllValues:StringEquals", "a", ("",), True, id="all-empty"),
         pytest.param("AnyValue:StringEquals", "", ("",), False, id="any-empty"),
         pytest.param("AllValues:StringNotEquals", "a", ("b", "c"), True, id="all-negated"),
