@@ -36,9 +36,10 @@ class Enclave:
         self.request = cbor2.dumps({"Attestation": fields})
         """The NSM's request for a document with its public key (294 bytes of SPKI)."""
 
-    def document(self) -> bytes:
-        """A fresh attestation document."""
-        document: bytes = cbor2.loads(self.module.handle(self.request))["Attestation"]["document"]
+    def document(self, module: NitroSecurityModule | None = None) -> bytes:
+        """A fresh attestation document, of another module under the same PKI if one is given."""
+        answer = (module or self.module).handle(self.request)
+        document: bytes = cbor2.loads(answer)["Attestation"]["document"]
         return document
 
     def recipient(self) -> dict[str, Any]:

@@ -46,10 +46,12 @@ _UNAVOIDABLE = (
 )
 
 
-class _Client:
-    """A connection that is kept alive."""
+class Client:
+    """A connection that is kept alive; a peer's may be closed after each answer."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, *, may_close: bool = False) -> None:
+        self.endpoint = endpoint
+        self._may_close = may_close
         self._connection = HTTPConnection(urlsplit(endpoint).netloc, timeout=_TIMEOUT_SECONDS)
 
     def post(self, operation: str, body: bytes) -> bytes:
@@ -67,7 +69,7 @@ class _Client:
             answer = response.read()
         except (OSError, HTTPException) as error:
             raise BenchmarkFailed(f"{operation} was not answered: {error!r}") from error
-        if response.status != 200 or response.will_close:
+        if response.status != 200 or (response.will_close and not self._may_close):
             raise BenchmarkFailed(f"{operation} was answered {response.status}: {answer!r}")
         return answer
 
@@ -90,16 +92,16 @@ class _Client:
 
 
 @contextmanager
-def _served(enclave: Enclave) -> Iterator[tuple[int, _Client]]:
+def served(enclave: Enclave, *arguments: str) -> Iterator[tuple[int, Client]]:
     """A server that trusts the enclave's documents: its process id and a client."""
-    command = [command_of_the_project(), "serve", "--port", "0", "--seed", enclave.seed]
+    command = [command_of_the_project(), "serve", "--port", "0", "--seed", enclave.seed, *arguments]
     with started(command) as process, ExitStack() as stack:
-        client = _Client(json.loads(first_line(process))["kms_endpoint"])
+        client = Client(json.loads(first_line(process))["kms_endpoint"])
         stack.callback(client.close)
         yield process.pid, client
 
 
-def _request(blob: str, document: bytes) -> bytes:
+def decrypt_request(blob: str, document: bytes) -> bytes:
     """The body of an attested Decrypt of a CiphertextBlob in base64."""
     recipient = {
         "KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256",
@@ -111,21 +113,21 @@ def _request(blob: str, document: bytes) -> bytes:
 def decrypt_over_http(*, rounds: int) -> list[Figure]:
     """Percentiles of attested and plain Decrypt, each request with a document of its own."""
     enclave = Enclave()
-    with _served(enclave) as (_, client), ExitStack() as stack:
+    with served(enclave) as (_, client), ExitStack() as stack:
         blob = client.key(enclave.key_policy())
-        attested = _request(blob, enclave.document())
+        attested = decrypt_request(blob, enclave.document())
         answer = client.post("Decrypt", attested)
         if b"CiphertextForRecipient" not in answer:
             raise BenchmarkFailed("Decrypt with Recipient was answered without an envelope.")
         plain = json.dumps({"CiphertextBlob": client.key()}).encode()
         bare_command = [sys.executable, str(_BARE_SERVER), str(len(answer))]
         bare_port = first_line(stack.enter_context(started(bare_command))).strip()
-        bare = _Client(f"http://127.0.0.1:{bare_port}")
+        bare = Client(f"http://127.0.0.1:{bare_port}")
         stack.callback(bare.close)
 
         def prepare() -> Sequence[Action]:
             # One more than is timed: a batch begins with an untimed call.
-            requests = iter([_request(blob, enclave.document()) for _ in range(_CALLS + 1)])
+            requests = iter([decrypt_request(blob, enclave.document()) for _ in range(_CALLS + 1)])
             return (
                 lambda: bare.post("Decrypt", attested),
                 lambda: client.post("Decrypt", next(requests)),
@@ -187,9 +189,9 @@ def _seconds_of_a_start() -> float:
     enclave = Enclave()
     document = enclave.document()
     begin = time.perf_counter()
-    with _served(enclave) as (_, client):
+    with served(enclave) as (_, client):
         blob = client.key(enclave.key_policy())
-        client.post("Decrypt", _request(blob, document))
+        client.post("Decrypt", decrypt_request(blob, document))
         return time.perf_counter() - begin
 
 
@@ -203,11 +205,11 @@ def _seconds_of_the_imports() -> float:
 def memory() -> Figure:
     """The resident set of the server after 1,000 attested Decrypts, each with its document."""
     enclave = Enclave()
-    with _served(enclave) as (process_id, client):
+    with served(enclave) as (process_id, client):
         before = resident_megabytes(process_id)
         blob = client.key(enclave.key_policy())
         for _ in range(_MEMORY_CALLS):
-            client.post("Decrypt", _request(blob, enclave.document()))
+            client.post("Decrypt", decrypt_request(blob, enclave.document()))
         after = resident_megabytes(process_id)
     return Figure(
         name="memory after 1,000 attested Decrypts",

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
@@ -27,17 +27,24 @@ def command_of_the_project() -> str:
 
 @contextmanager
 def started(
-    command: Sequence[str], *, end: signal.Signals = signal.SIGTERM
+    command: Sequence[str],
+    *,
+    end: signal.Signals = signal.SIGTERM,
+    environment: Mapping[str, str] | None = None,
+    quiet: bool = False,
 ) -> Iterator[subprocess.Popen[str]]:
     """A process with its standard output in a pipe, ended and waited for whatever happens.
 
     It and whatever it starts are a group of their own: Ctrl-C reaches this process alone, which
-    then sends `end` to all of them. Its standard error is ours, so that its complaints are seen.
+    then sends `end` to all of them. Its standard error is ours, so that its complaints are seen;
+    what a `quiet` one says goes nowhere. `environment` is ours unless one is given.
     """
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL if quiet else subprocess.PIPE,
+        stderr=subprocess.DEVNULL if quiet else None,
+        env=environment,
         encoding="utf-8",
         process_group=0,
     )

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from benchmarks import in_process, over_http, suite
+from benchmarks import in_process, over_http, peers, scale, suite
 from benchmarks.figures import BenchmarkFailed, Figure, conclusion, machine, table
 
 
@@ -40,8 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupted)
     facts = machine()
+    effort = QUICK if options.quick else FULL
     try:
-        figures = list(_measure(QUICK if options.quick else FULL, with_sim=options.sim))
+        figures = list(_measure(effort, with_peers=options.peers, with_sim=options.sim))
     except BenchmarkFailed as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2
@@ -62,6 +63,13 @@ def _parser() -> argparse.ArgumentParser:
         help=f"{QUICK.rounds} rounds and {QUICK.starts} starts instead of {FULL.rounds} and "
         f"{FULL.starts}: a first look, no figure to quote",
     )
+    parser.add_argument(
+        "--no-peers",
+        dest="peers",
+        action="store_false",
+        help="leave out moto_server and LocalStack; the latter needs Python 3.13 on PATH and is "
+        "installed into a folder of its own the first time",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument(
         "--strict", action="store_true", help="exit with 1 if a figure exceeds its bound"
@@ -78,7 +86,7 @@ def _interrupted(_number: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt  # So that what was started is ended, as after Ctrl-C.
 
 
-def _measure(effort: Effort, *, with_sim: bool) -> Iterator[Figure]:
+def _measure(effort: Effort, *, with_peers: bool, with_sim: bool) -> Iterator[Figure]:
     _progress("the NSM and KMS as objects")
     yield in_process.nsm_document(rounds=effort.rounds)
     yield in_process.attested_decrypt(rounds=effort.rounds)
@@ -89,6 +97,21 @@ def _measure(effort: Effort, *, with_sim: bool) -> Iterator[Figure]:
     yield over_http.start_to_first_answer(starts=effort.starts)
     _progress("the server's memory")
     yield over_http.memory()
+    _progress(f"{scale.KEYS:,} keys and {scale.ENCLAVES:,} enclaves")
+    yield scale.decrypt_with_many_keys(rounds=effort.rounds)
+    yield scale.decrypt_with_many_enclaves(rounds=effort.rounds)
+    _progress(f"{scale.CLIENTS} clients at once")
+    yield scale.many_clients()
+    if with_peers:
+        _progress("moto_server")
+        yield peers.beside_moto(rounds=effort.rounds)
+        _progress("LocalStack, which is installed the first time")
+        try:
+            python = peers.localstack_python()
+        except peers.NoPeer as error:
+            print(f"benchmarks: {error}", file=sys.stderr)
+        else:
+            yield from peers.beside_localstack(python, rounds=effort.rounds)
     if with_sim:
         _progress("./toxw -e sim, cold and warm")
         yield suite.warm_sim()

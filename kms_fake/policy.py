@@ -110,7 +110,7 @@ class Policy:
 
 
 def parse_policy(text: str, kind: PolicyKind) -> Policy:
-    """The policy that the JSON `text` spells; the last 256 results are kept.
+    """The policy that the JSON `text` spells; the last 16,384 results are kept.
 
     Raises MalformedPolicy if it is no policy of that kind, and UnsupportedPolicy if evaluating it
     here would be a guess. In a key policy that goes for every statement; in an identity policy only
@@ -119,7 +119,7 @@ def parse_policy(text: str, kind: PolicyKind) -> Policy:
     return _parse(text, kind)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=16384)  # Each key has a policy of its own; an entry takes about 3 KB.
 def _parse(text: str, kind: PolicyKind) -> Policy:
     document = read_object(decode(text), "the policy", _POLICY_ELEMENTS)
     read_string(document.get("Id", ""), "Id")
