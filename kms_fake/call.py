@@ -15,7 +15,7 @@ from kms_fake import keys, recipient_key
 from kms_fake.authorization import Access, AccessRequest, assess
 from kms_fake.cached import cached_property
 from kms_fake.envelope import ContentForm
-from kms_fake.policy import MalformedPolicy, PolicyKind, UnsupportedPolicy, parse_policy
+from kms_fake.policy import MalformedPolicy, Policy, PolicyKind, UnsupportedPolicy, parse_policy
 from kms_fake.received import ReceivedDocument
 from kms_fake.request_context import Surroundings
 from kms_fake.shapes import SHAPES, Operation, violations, wrong_type
@@ -87,7 +87,7 @@ class Call:
         """The violated constraints, in KMS's words."""
         return violations(SHAPES[self.operation], self.members)
 
-    @property
+    @cached_property
     def is_decrypt(self) -> bool:
         """Whether the operation is Decrypt."""
         return self.operation is Operation.DECRYPT
@@ -137,7 +137,7 @@ class Call:
         name = self.members.get("KeyId")
         return self.store.named(name) if isinstance(name, str) else None
 
-    @property
+    @cached_property
     def ciphertext(self) -> bytes:
         """CiphertextBlob; empty where there is none."""
         blob = self.members.get("CiphertextBlob")
@@ -148,7 +148,7 @@ class Call:
         """The key that the ciphertext was made with; None if the ciphertext names none."""
         return self.store.of_ciphertext(self.ciphertext, self.algorithm, self.named_key)
 
-    @property
+    @cached_property
     def key(self) -> keys.KmsKey | None:
         """The key that the operation uses."""
         key = self.ciphertext_key if self.is_decrypt else self.named_key
@@ -159,18 +159,23 @@ class Call:
         """Why a policy that matters here cannot be evaluated."""
         if self.caller.unreadable_policy is not None:
             return self.caller.unreadable_policy
+        return self._key_policy if isinstance(self._key_policy, str) else None
+
+    @cached_property
+    def _key_policy(self) -> Policy | str:
+        """The policy of the key, or why it cannot be evaluated."""
         if self.key is None:
             return "there is no key"
         try:
-            parse_policy(self.key.policy, PolicyKind.KEY)
+            return parse_policy(self.key.policy, PolicyKind.KEY)
         except (MalformedPolicy, UnsupportedPolicy) as error:
             return str(error)
-        return None
 
     @cached_property
     def access(self) -> Access | None:
         """What the policies say of this request; None where they cannot be asked."""
-        if self.key is None or self.unreadable_policy is not None:
+        policy = self._key_policy
+        if self.key is None or self.unreadable_policy is not None or isinstance(policy, str):
             return None
         return assess(
             AccessRequest(
@@ -178,22 +183,19 @@ class Call:
                 action=self.operation.action,
                 key_arn=self.key.arn,
                 key_account=self.store.account,
-                context=self._condition_values(),
+                context={f"kms:EncryptionContext:{name}": v for name, v in self.context.items()},
                 derive=self._derived_values,
             ),
-            parse_policy(self.key.policy, PolicyKind.KEY),
+            policy,
             self.caller.identity,
             self.key.grants,
         )
 
-    def _condition_values(self) -> Mapping[str, str]:
-        values = {f"kms:EncryptionContext:{name}": value for name, value in self.context.items()}
-        if self.document is not None:
-            values.update(self.document.condition_values())
-        return values
-
     def _derived_values(self, name: str) -> tuple[str, ...]:
         """The values of a condition key that is worked out only where a policy asks for it."""
+        if name.startswith("kms:recipientattestation:"):
+            value = self.document.condition_value(name) if self.document else None
+            return () if value is None else (value,)
         if name == "kms:encryptioncontextkeys":
             return tuple(self.context)
         if name == "kms:encryptionalgorithm":

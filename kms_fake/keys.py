@@ -295,7 +295,6 @@ class MotoKeys:
             self._backend: Any = kms_backends[account][region]
         except KeyError:
             raise REGION.refuse(f"There is no Region {region}.") from None
-        self._by_alias, self._by_header = _ids.setdefault(self._backend, ({}, {}))
 
     def named(self, name: str) -> KmsKey | NoSuchKey:
         """The key with this key id, key ARN, alias name or alias ARN.
@@ -320,12 +319,13 @@ class MotoKeys:
         return _view(key)
 
     def _aliased(self, alias: str) -> KmsKey | NoSuchKey:
-        key = self._backend.keys.get(self._by_alias.get(alias))
+        by_alias, _ = _ids.setdefault(self._backend, ({}, {}))
+        key = self._backend.keys.get(by_alias.get(alias))
         if key is None or alias not in key.aliases:
             key_id = self._backend.get_key_id_from_alias(alias)
             if key_id is None:
                 return NoSuchKey(f"Alias {self._arn(alias)} is not found.")
-            self._by_alias[alias] = key_id
+            by_alias[alias] = key_id
             key = self._backend.keys[key_id]
         return _view(key)
 
@@ -350,13 +350,21 @@ class MotoKeys:
 
     def of_header(self, header: str) -> KmsKey | None:
         """The key that a ciphertext's header names."""
-        keys = self._backend.keys
-        key = keys.get(header) or keys.get(self._by_header.get(header))
+        key = self._backend.keys.get(header)
         if key is None and header.startswith("mrk-"):
+            key = self._cut(header)
+        return None if key is None else _view(key)
+
+    def _cut(self, header: str) -> Any:
+        """The multi-Region key whose id begins so, in moto."""
+        _, by_header = _ids.setdefault(self._backend, ({}, {}))
+        keys = self._backend.keys
+        key = keys.get(by_header.get(header))
+        if key is None:
             key = next((k for i, k in list(keys.items()) if i.startswith(header)), None)
             if key is not None:
-                self._by_header[header] = key.id
-        return None if key is None else _view(key)
+                by_header[header] = key.id
+        return key
 
     def _arn(self, name: str) -> str:
         return f"arn:{get_partition(self.region)}:kms:{self.region}:{self.account}:{name}"

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from kms_fake.cached import cached_property
 from kms_fake.chain import BadChain, Chain, TrustedRoots, UnreadableCertificate
+from kms_fake.condition_keys import fold_key
 from kms_fake.document import (
     AttestationDocument,
     CoseSign1,
@@ -30,7 +31,13 @@ if TYPE_CHECKING:
 MAX_AGE_MS = 5 * 60 * 1000
 """Reported by two implementers (zama-ai/kms, bountynet); no AWS page found says it."""
 
-_PCR_KEYS = tuple(f"kms:RecipientAttestation:PCR{index}" for index in range(32))
+_PCR_OF_ENCLAVE_KEY = {
+    "kms:RecipientAttestation:ImageSha384": 0,
+    **{f"kms:RecipientAttestation:PCR{index}": index for index in range(32)},
+}
+_PCR_OF_TPM_KEY = {f"kms:RecipientAttestation:NitroTPMPCR{index}": index for index in range(32)}
+_FOLDED_ENCLAVE = {fold_key(name): index for name, index in _PCR_OF_ENCLAVE_KEY.items()}
+_FOLDED_TPM = {fold_key(name): index for name, index in _PCR_OF_TPM_KEY.items()}
 _ES384 = ec.ECDSA(hashes.SHA384())
 
 
@@ -153,13 +160,17 @@ class ReceivedDocument:
         there, zeros too: the debug recipe of aws-nitro-enclaves-sdk-c, docs/kmstool.md, matches
         ImageSha384 against 96 zeros.
         """
+        return {
+            name: value
+            for name in (*_PCR_OF_ENCLAVE_KEY, *_PCR_OF_TPM_KEY)
+            if (value := self.condition_value(fold_key(name))) is not None
+        }
+
+    def condition_value(self, key: str) -> str | None:
+        """One of them, by the folded name of its key; None where there is no such value."""
         fields = self.fields
         if fields is None:
-            return {}
-        if fields.nitro_tpm:
-            prefix = "kms:RecipientAttestation:NitroTPMPCR"
-            return {f"{prefix}{index}": digest.hex() for index, digest in fields.pcrs.items()}
-        values = {_PCR_KEYS[index]: digest.hex() for index, digest in fields.pcrs.items()}
-        if 0 in fields.pcrs:
-            values["kms:RecipientAttestation:ImageSha384"] = fields.pcrs[0].hex()
-        return values
+            return None
+        index = (_FOLDED_TPM if fields.nitro_tpm else _FOLDED_ENCLAVE).get(key)
+        digest = None if index is None else fields.pcrs.get(index)
+        return None if digest is None else digest.hex()

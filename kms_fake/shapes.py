@@ -119,7 +119,7 @@ def _wrong_members(
 def _wrong_value(member: Member, value: object, path: str) -> str | None:
     if not _HAS_TYPE[member.kind](value):
         return f"{path} is not {member.kind.value}"
-    if isinstance(value, Mapping):
+    if member.members and isinstance(value, Mapping):
         return _wrong_members(member.members, value, f"{path}.")
     if isinstance(value, list | tuple) and member.element is not None:
         element = member.element
@@ -173,15 +173,17 @@ def _violations(
 ) -> Iterator[str]:
     for name, member in shape.items():
         value = members.get(name)
+        if value is None and not member.required:
+            continue
         path = f"{prefix}{name[0].lower()}{name[1:]}"
-        if value is not None:
-            yield from _value_violations(member, path, value)
-        elif member.required:
+        if value is None:
             yield _failure(f"Value null at '{path}'", "not be null")
+        else:
+            yield from _value_violations(member, path, value)
 
 
 def _value_violations(member: Member, path: str, value: object) -> Iterator[str]:
-    if isinstance(value, Mapping) and member.members:
+    if member.members and isinstance(value, Mapping):
         yield from _violations(member.members, value, f"{path}.")
     if member.values and value not in member.values:
         yield _failure(f"Value '{value}' at '{path}'", _enum_constraint(member))
@@ -214,6 +216,8 @@ def _matches(pattern: str, value: str) -> bool:
 
 
 def _out_of_bounds(member: Member, path: str, value: object) -> Iterator[str]:
+    if member.least is None and member.most is None:
+        return
     if isinstance(value, int):
         size, what, shown = value, "value", f"Value '{value}' at '{path}'"
     elif isinstance(value, bytes):
