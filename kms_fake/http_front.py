@@ -123,9 +123,9 @@ class KmsApplication:
 
     def _moto_service(self, service: str) -> Any:
         if service == "iam":
-            from moto.iam.responses import IamResponse
+            from kms_fake.iam_front import LimitedIamResponse
 
-            return IamResponse
+            return LimitedIamResponse
         if service == "sts":
             from kms_fake.sts_front import sts_response_class
 

@@ -35,6 +35,7 @@ from kms_fake.neighbour_request import NeighbourRequest
 from kms_fake.record import BY_MOTO, Origin, Refused
 from kms_fake.shapes import Operation
 
+_PATH = "{0}/$"
 _ATTESTED = frozenset(operation.value for operation in Operation)
 
 
@@ -265,12 +266,26 @@ def response_class(fake: KmsFake) -> type[AttestedKmsResponse]:
 def mock_attested_kms(fake: KmsFake) -> Iterator[KmsFake]:
     """`moto.mock_aws` with `fake` as its KMS: boto3 clients made within reach it.
 
-    Nests inside an outer `mock_aws`; what was registered for KMS before is restored.
+    IAM and STS refuse the limits that moto would forget (`kms_fake.iam_front`). Nests inside an
+    outer `mock_aws`; what was registered before is restored.
     """
-    before = urls.url_paths["{0}/$"]
+    from moto.iam import urls as iam_urls
+    from moto.sts import urls as sts_urls
+
+    from kms_fake.iam_front import LimitedIamResponse
+    from kms_fake.sts_front import sts_response_class
+
+    handlers: dict[str, tuple[Any, Any]] = {
+        "kms": (urls, response_class(fake)),
+        "iam": (iam_urls, LimitedIamResponse),
+        "sts": (sts_urls, sts_response_class(fake)),
+    }
+    before = {name: module.url_paths[_PATH] for name, (module, _) in handlers.items()}
     with mock_aws():
-        urls.url_paths["{0}/$"] = response_class(fake).dispatch
+        for module, handler in handlers.values():
+            module.url_paths[_PATH] = handler.dispatch
         try:
             yield fake
         finally:
-            urls.url_paths["{0}/$"] = before
+            for name, (module, _) in handlers.items():
+                module.url_paths[_PATH] = before[name]

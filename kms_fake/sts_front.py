@@ -15,6 +15,7 @@ from moto.sts.responses import TokenResponse
 
 from kms_fake.callers import access_key_of, account_of_access_key
 from kms_fake.fake import KmsFake
+from kms_fake.iam_front import refuse_dropped
 from kms_fake.principals import Principal
 
 
@@ -38,6 +39,26 @@ class CallerIdentityResponse(TokenResponse):  # type: ignore[misc]  # moto ships
         return ActionResult(
             {"UserId": identifier, "Account": principal.account, "Arn": principal.arn}
         )
+
+    def assume_role(self) -> Any:
+        """moto's own, which keeps of the limits Policy alone."""
+        refuse_dropped(self, "AssumeRole")
+        return super().assume_role()
+
+    def assume_role_with_saml(self) -> Any:
+        """moto's own, which keeps no limits."""
+        refuse_dropped(self, "AssumeRoleWithSAML")
+        return super().assume_role_with_saml()
+
+    def assume_role_with_web_identity(self) -> Any:
+        """moto's own, which keeps of the limits Policy alone."""
+        refuse_dropped(self, "AssumeRoleWithWebIdentity")
+        return super().assume_role_with_web_identity()
+
+    def get_federation_token(self) -> Any:
+        """moto's own, which keeps no limits."""
+        refuse_dropped(self, "GetFederationToken")
+        return super().get_federation_token()
 
     def get_access_key(self) -> str:
         """The request's access key; moto's own sees those of 20 characters only."""

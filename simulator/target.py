@@ -52,7 +52,10 @@ PROXY_PORT = 8000
 
 _ANSWER_SECONDS = 60.0
 # What boto3 wants before it makes a request at all.
-_REQUIRED: Mapping[str, Members] = {"Decrypt": {}, "GenerateDataKey": {"KeyId": "any"}}
+_REQUIRED: Mapping[str, Members] = {
+    "Decrypt": {"CiphertextBlob": b"any"},
+    "GenerateDataKey": {"KeyId": "any"},
+}
 _PARENT_CREDENTIALS = {
     # moto's IAM does not know this key, so it is the parent instance's role.
     "aws_access_key_id": "PARENTINSTANCE",
