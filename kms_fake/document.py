@@ -18,7 +18,8 @@ import cbor2
 from kms_fake import strict_cbor
 
 _ES384_HEADER = bytes.fromhex("a1013822")  # {1: -35}, as in every real document.
-_BASE64_TEXT = re.compile(rb"[A-Za-z0-9+/_=\s-]+")
+# base64 of bytes that begin as COSE_Sign1 does, 84 or d2 84: other text is no document at all.
+_BASE64_TEXT = re.compile(rb"\s*(?:h[A-P]|0o[Q-T])[A-Za-z0-9+/_=\s-]*")
 _COSE_SIGN1_TAGGED = b"\xd2"  # CBOR tag 18 in its shortest form (RFC 9052, section 4.2).
 _SIGNATURE_LENGTH = 96
 

@@ -203,10 +203,27 @@ def test_not_one_plain_cose_sign1(raw: bytes) -> None:
     assert first_problem(raw) == "not_cose"
 
 
-def test_base64_text_is_called_so() -> None:
+@pytest.mark.parametrize("raw", [GOOD, b"\xd2" + GOOD], ids=["untagged", "tagged"])
+def test_base64_text_is_called_so(raw: bytes) -> None:
     for encode in (base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes):
-        document = received(encode(Document().build()))
+        document = received(encode(raw))
         assert document.not_cose() == "it is base64 text, so it was encoded twice"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(GOOD.hex().encode(), id="hexadecimal"),
+        pytest.param(base64.b64encode(b"hello"), id="base64 of something else"),
+        pytest.param(base64.b64encode(bytes.fromhex("a16b4174746573746174696f6e")), id="of a map"),
+        pytest.param(b"document", id="a file's name"),
+        pytest.param(b"fileb://doc.bin", id="a file's name as the AWS CLI sends it"),
+    ],
+)
+def test_other_text_is_not_called_base64(text: bytes) -> None:
+    problem = received(text).not_cose()
+    assert problem is not None
+    assert "base64" not in problem
 
 
 def test_a_repeated_key_is_refused() -> None:

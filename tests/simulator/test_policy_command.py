@@ -245,7 +245,11 @@ def test_the_given_document_is_asked_with(
     ("content", "complaint"),
     [
         (b"not base64!", "neither an attestation document nor its base64"),
-        (base64.b64encode(b"hello"), "no attestation document: it is base64 text"),
+        (base64.b64encode(b"hello"), "no attestation document: not one CBOR value"),
+        (
+            base64.b64encode(base64.b64encode(b"\x84\x44\xa1")),
+            "no attestation document: it is base64 text",
+        ),
         (b"\x84\x00", "no attestation document: not one CBOR value"),
     ],
 )
