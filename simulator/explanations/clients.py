@@ -120,7 +120,7 @@ EXPLANATIONS = (
             "Error parsing parameter '--recipient'",
             "'in <string>' requires string as left operand, not int",
         ),
-        near=("recipient", "kms", "fileb"),
+        near=("recipient", "kms", "fileb", "aws: [ERROR]"),
         meaning="--recipient is a structure of two members, and got a file or a text. The request "
         "never left the client.",
         fix="Name both members, and read the document with @= from its file.",
@@ -138,6 +138,22 @@ EXPLANATIONS = (
         fix="Write AttestationDocument@=fileb://doc.bin.",
         per_sdk={Sdk.CLI: snippets.RECIPIENT[Sdk.CLI]},
         claim=_CLI,
+    ),
+    Explanation(
+        id="client.cli-file",
+        error="AWS CLI: Unable to load paramfile (doc.bin), text contents could not be decoded.",
+        texts=(
+            (
+                "Unable to load paramfile {}, text contents could not be decoded. If this is a "
+                "binary file, please use the fileb:// prefix instead of the file:// prefix"
+            ),
+            "Unable to load paramfile {}, text contents could not be decoded",
+        ),
+        near=("recipient", "attestationdocument", "kms"),
+        meaning="file:// reads text, and a document is bytes. The request never left the client.",
+        fix="Write fileb://, and inside --recipient @=fileb://.",
+        per_sdk={Sdk.CLI: snippets.RECIPIENT[Sdk.CLI]},
+        claim=Claim(Evidence.REPORTED, "run with awscli 1.46.3"),
     ),
     Explanation(
         id="client.member-case",

@@ -12,6 +12,7 @@ EXPLANATIONS = (
     Explanation(
         id="document.structure",
         error="ValidationException: the attestation document is not COSE_Sign1",
+        texts=("it is base64 text, so it was encoded twice",),
         meaning="The bytes in AttestationDocument are no COSE_Sign1 in CBOR.",
         fix="Send the document's own bytes, as the NSM returned them; every SDK encodes once.",
         per_sdk=snippets.DOCUMENT_BYTES,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kms_fake.evidence import Evidence
-from simulator.explanations.model import Cause, Claim, Explanation, Sdk
+from simulator.explanations.model import Cause, Claim, Explanation, Role, Sdk
 
 _SNAPSHOTS = "AWS-validated snapshots of LocalStack (test_kms.snapshot.json)"
 _KMS = ("kms", "decrypt", "generatedatakey")
@@ -35,7 +35,7 @@ EXPLANATIONS = (
             ),
             Cause("The ciphertext was changed or cut", "compare lengths and hashes"),
         ),
-        rules=("re-encrypt.decryption", "import.ciphertext"),
+        rules=("re-encrypt.decryption",),
     ),
     Explanation(
         id="ciphertext.unparsable",
@@ -102,7 +102,7 @@ EXPLANATIONS = (
             Cause("Another account", "the ARN in the message names the account that was searched"),
             Cause("The server of the test was started anew, and its keys are gone", "create them"),
         ),
-        rules=("operation.key-not-found", "re-encrypt.source-not-found", "operation.alias"),
+        rules=("operation.key-not-found", "re-encrypt.source-not-found"),
     ),
     Explanation(
         id="key-id.mismatch",
@@ -120,6 +120,12 @@ EXPLANATIONS = (
             Cause("The host swapped the ciphertext", "KeyId set in the enclave is what caught it"),
         ),
         rules=("re-encrypt.source-key",),
+    ),
+    Explanation(
+        id="operation.alias",
+        error="NotFoundException: the operation takes a key id or a key ARN, no alias",
+        meaning="KeyId is an alias, and this operation does not look aliases up.",
+        fix="Take KeyId from `aws kms describe-key --key-id alias/NAME`, which does.",
     ),
     Explanation(
         id="key.disabled",
@@ -147,11 +153,18 @@ EXPLANATIONS = (
             Cause("pending import: no key material, or it has expired", "Origin is EXTERNAL"),
             Cause("Its key store is disconnected", "aws kms describe-custom-key-stores"),
         ),
-        rules=(
-            "operation.pending-import",
-            "operation.pending-deletion",
-            "deletion.not-pending",
-            "import.pending",
+        rules=("operation.pending-import", "operation.pending-deletion"),
+    ),
+    Explanation(
+        id="deletion.not-pending",
+        error="KMSInvalidStateException: ... is not pending deletion.",
+        texts=tuple(f"{arn} is not pending deletion" for arn in _KEY_ARNS),
+        meaning="CancelKeyDeletion: nobody waits for this key's deletion.",
+        fix="Nothing is to be cancelled. If the key does not work, `aws kms describe-key` shows "
+        "its state; `aws kms enable-key` if that is Disabled.",
+        causes=(
+            Cause("It was cancelled already; the key is Disabled since", "CloudTrail"),
+            Cause("Another key or Region", "the ARN in the message"),
         ),
     ),
     Explanation(
@@ -183,12 +196,23 @@ EXPLANATIONS = (
     Explanation(
         id="key.mac-algorithm",
         error="InvalidKeyUsageException: Algorithm ... is incompatible with key spec ...",
-        texts=("Algorithm {} is incompatible with key spec",),
-        near=("kms", "invalidkeyusageexception", "hmac"),
+        texts=("Algorithm HMAC_{} is incompatible with key spec",),
         meaning="MacAlgorithm does not fit the HMAC key's size.",
         fix="Use the algorithm of the key's KeySpec: HMAC_SHA_256 for HMAC_256.",
         claim=Claim(Evidence.REPORTED, _SNAPSHOTS),
-        rules=("mac.algorithm", "signature.algorithm"),
+        rules=("mac.algorithm",),
+    ),
+    Explanation(
+        id="signature.algorithm",
+        error="InvalidKeyUsageException: Algorithm ECDSA_... (or RSASSA_...) is incompatible with "
+        "key spec ...",
+        texts=(
+            "Algorithm ECDSA_{} is incompatible with key spec",
+            "Algorithm RSASSA_{} is incompatible with key spec",
+        ),
+        meaning="SigningAlgorithm does not fit the key of Sign or Verify.",
+        fix="Use one of SigningAlgorithms of `aws kms get-public-key`: RSASSA_... for RSA keys, "
+        "ECDSA_SHA_256 for ECC_NIST_P256, _384 for P384, _512 for P521.",
     ),
     Explanation(
         id="key.origin",
@@ -207,17 +231,35 @@ EXPLANATIONS = (
         texts=(
             "The on-demand rotations limit has been reached for the given keyId",
             "No available key material pending rotation for the key",
-            "cannot be imported into KMS key{}pending rotation",
+            "cannot be imported into KMS key{}is pending rotation",
         ),
         meaning="Rotation on demand: the limit is reached, or key material is missing or waiting.",
         fix="aws kms list-key-rotations --key-id ARN; import or rotate the pending material first.",
         claim=Claim(Evidence.REPORTED, _SNAPSHOTS),
-        rules=(
-            "rotation.no-material",
-            "rotation.limit",
-            "rotation.key-spec",
-            "rotation.replica",
+        rules=("rotation.no-material", "rotation.limit", "import.pending"),
+    ),
+    Explanation(
+        id="rotation.key-spec",
+        error="UnsupportedOperationException of RotateKeyOnDemand or EnableKeyRotation, with an "
+        "empty message",
+        texts=tuple(
+            text
+            for name in ("RotateKeyOnDemand", "EnableKeyRotation")
+            for text in (
+                f"UnsupportedOperationException{{}}calling the {name} operation",
+                f"KMS: {name}{{}}UnsupportedOperationException",
+            )
         ),
+        meaning="The key is asymmetric or an HMAC key: KMS rotates symmetric encryption keys only.",
+        fix="Make a new key, and let the alias point to it: aws kms update-alias.",
+        causes=(Cause("Not a key of spec SYMMETRIC_DEFAULT", "aws kms describe-key: KeySpec"),),
+        role=Role.LAST,
+    ),
+    Explanation(
+        id="rotation.replica",
+        error="UnsupportedOperationException: rotation of a replica key",
+        meaning="A multi-Region key is rotated at its primary; the replicas follow.",
+        fix="Call it with the primary's ARN, in its Region: PrimaryKey in `aws kms describe-key`.",
     ),
     Explanation(
         id="key.signature",

@@ -14,6 +14,17 @@ _MEMBERS = (
     *("encryptionAlgorithm", "grantTokens", "encryptionContext", "keyAgreementAlgorithm"),
     *("keyPairSpec", "macAlgorithm", "signingAlgorithm", "keyUsage", "keySpec", "policyName"),
     *("tags.{}.member.tagKey", "tags.{}.member.tagValue", "grantId", "aliasName", "targetKeyId"),
+    *("granteePrincipal", "retiringPrincipal", "grantToken", "messageType", "publicKey"),
+    *("wrappingAlgorithm", "wrappingKeySpec", "importToken", "encryptedKeyMaterial"),
+    *("expirationModel", "importType", "sourceKeyId", "destinationKeyId"),
+    *("sourceEncryptionAlgorithm", "destinationEncryptionAlgorithm", "customKeyStoreId"),
+    *("replicaRegion", "primaryRegion", "pendingWindowInDays", "rotationPeriodInDays"),
+)
+"""Those of KMS's members that have constraints, without the names that every service has."""
+
+_GRANT_OPERATIONS = (
+    "at 'operations' failed to satisfy constraint: Member must satisfy constraint: "
+    "[Member must satisfy enum value set: [{}GenerateDataKey"
 )
 
 EXPLANATIONS = (
@@ -35,7 +46,10 @@ EXPLANATIONS = (
         id="request.constraint",
         error="ValidationException: 1 validation error detected: Value ... at '...' failed to "
         "satisfy constraint: ...",
-        texts=tuple(f"at '{member}' failed to satisfy constraint" for member in _MEMBERS),
+        texts=(
+            *(f"at '{member}' failed to satisfy constraint" for member in _MEMBERS),
+            _GRANT_OPERATIONS,
+        ),
         near=("validation error", "kms"),
         meaning="The member in quotes is missing, too long, too short or none of its values.",
         fix="Read the constraint in the message: null means missing; lengths are in bytes.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kms_fake.evidence import Evidence
-from simulator.explanations.model import Cause, Claim, Explanation
+from simulator.explanations.model import Cause, Claim, Explanation, Role
 
 _KMS = ("kms", "decrypt", "generatedatakey")
 
@@ -93,7 +93,12 @@ EXPLANATIONS = (
         error="ValidationException, with an empty message, of DeriveSharedSecret",
         meaning="PublicKey is no DER SubjectPublicKeyInfo, or not on the key's curve.",
         fix="Send the peer's public key as DER SubjectPublicKeyInfo, of the KMS key's curve.",
+        texts=(
+            "ValidationException{}calling the DeriveSharedSecret operation",
+            "KMS: DeriveSharedSecret{}ValidationException",
+        ),
         rules=("agreement.curve",),
+        role=Role.LAST,
     ),
     Explanation(
         id="import.token",
@@ -106,8 +111,36 @@ EXPLANATIONS = (
         id="import.material",
         error="IncorrectKeyMaterialException",
         texts=("IncorrectKeyMaterialException",),
-        meaning="The key had other material before; only the same bytes may be imported again.",
-        fix="Import the first material again, or make a new key.",
+        meaning="These bytes are no material for this key, or not those that it had before.",
+        fix="Import the bytes of the first import again. For another material make a new key; a "
+        "symmetric one takes ImportType NEW_KEY_MATERIAL.",
+        causes=(
+            Cause(
+                "Material was imported before and deleted, and this is another",
+                "CloudTrail: DeleteImportedKeyMaterial",
+            ),
+            Cause(
+                "The length or form does not fit the key's spec",
+                "32 bytes for SYMMETRIC_DEFAULT, PKCS#8 DER for asymmetric keys",
+            ),
+            Cause("NEW_KEY_MATERIAL with bytes that the key has already", "ImportType"),
+        ),
+    ),
+    Explanation(
+        id="import.ciphertext",
+        error="InvalidCiphertextException of ImportKeyMaterial, with an empty message",
+        texts=(
+            "InvalidCiphertextException{}calling the ImportKeyMaterial operation",
+            "KMS: ImportKeyMaterial{}InvalidCiphertextException",
+        ),
+        meaning="EncryptedKeyMaterial does not open with the wrapping key of this ImportToken.",
+        fix="Encrypt with the PublicKey and by the WrappingAlgorithm of the same "
+        "GetParametersForImport that gave ImportToken.",
+        causes=(
+            Cause("SHA-1 for OAEP or MGF1 where SHA-256 was asked for", "OpenSSL's default"),
+            Cause("The material itself, or its base64, was sent", "RSA_2048 gives 256 bytes"),
+            Cause("PublicKey and ImportToken of two calls", "each call gives new ones"),
+        ),
     ),
     Explanation(
         id="operation.object",

@@ -50,8 +50,9 @@ DOCUMENT_BYTES = {
     Sdk.JAVASCRIPT: "Uint8Array; Buffer.from(text, 'base64') for what is base64",
     Sdk.C: "in JSON of your own: base64 once, without line breaks",
     Sdk.CLI: (
-        "AttestationDocument@=fileb://document.bin; other forms send the text of the file's "
-        "base64, encoded again"
+        "--recipient KeyEncryptionAlgorithm=RSAES_OAEP_SHA_256,"
+        "AttestationDocument@=fileb://doc.bin, with the raw bytes in the file; version 1 encodes "
+        "whatever any other form gives it once more, without a word"
     ),
 }
 """The document as its own bytes."""

@@ -21,14 +21,17 @@ from hypothesis import strategies as st
 from kms_fake import KmsRefusal, KmsServer, serving
 from kms_fake.catalogue import ROWS
 from kms_fake.evidence import Evidence
-from kms_fake.other_refusals import OtherRefusal
+from kms_fake.key_import import CIPHERTEXT, NO_DATE, PENDING
+from kms_fake.other_refusals import POLICY_LOCKOUT, OtherRefusal
 from kms_fake.rules import Rule
 from simulator.explanations import BY_ID, EXPLANATIONS, Explanation, Role, Sdk, explain
 from simulator.explanations.report import evidence, rules, source
 from tests.kms_fake import world
 from tests.kms_fake.conftest import client
+from tests.kms_fake.recorded_cases import LOCALSTACK, OTHERS, Recorded
 from tests.kms_fake.rule_cases import SINGLES, Case
 from tests.kms_fake.test_http_front import SIGNED
+from tests.kms_fake.test_neighbours import CASES, judged
 
 TRANSCRIPTS = yaml.safe_load((Path(__file__).parent / "transcripts.yaml").read_text())
 
@@ -106,6 +109,76 @@ def test_each_row_is_explained(row: Rule | OtherRefusal) -> None:
         refusal = row.refuse("Something is wrong.")
         assert all_rules(str(refusal)) >= {row.id}
         assert all_rules(json.dumps(refusal.body())) >= {row.id}
+
+
+CLIENT_ERROR = "An error occurred ({}) when calling the {} operation: {}"
+
+
+@pytest.mark.parametrize(
+    ("rule", "operation", "make"),
+    CASES,
+    ids=[f"{rule}-{operation}-{at}" for at, (rule, operation, _) in enumerate(CASES)],
+)
+def test_each_refusal_of_a_neighbour_finds_its_rule(
+    rule: str, operation: str, make: Callable[[], dict[str, Any]]
+) -> None:
+    refusal = judged(operation, make())
+    assert refusal is not None
+    assert rule in all_rules(CLIENT_ERROR.format(refusal.exception, operation, refusal.message))
+    if refusal.message:
+        assert rule in all_rules(str(refusal))
+        assert rule in all_rules(json.dumps(refusal.body()))
+
+
+BESIDE = [
+    (POLICY_LOCKOUT, "PutKeyPolicy", ""),
+    (NO_DATE, "ImportKeyMaterial", ""),
+    (CIPHERTEXT, "ImportKeyMaterial", ""),
+    (
+        PENDING,
+        "ImportKeyMaterial",
+        (
+            "New key material (id: a1) cannot be imported into KMS key arn:aws:kms:us-east-1:"
+            "111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab, because another key material "
+            "(id: b2)"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("row", "operation", "found"),
+    BESIDE,
+    ids=lambda value: value.id if isinstance(value, OtherRefusal) else "",
+)
+def test_each_text_beside_the_tables_finds_its_row(
+    row: OtherRefusal, operation: str, found: str
+) -> None:
+    refusal = row.refuse(found)
+    text = CLIENT_ERROR.format(refusal.exception, operation, refusal.message)
+    (match,) = explain(text)
+    assert row.id in rules(match.explanation)
+
+
+def test_every_row_with_a_real_text_is_tried_with_it() -> None:
+    tried = {case.rule for case in SINGLES} | {rule for rule, _, _ in CASES}
+    tried |= {row.id for row, _, _ in BESIDE}
+    assert {row.id for row in ROWS.values() if row.text is not None} <= tried
+
+
+RECORDED = [
+    recorded
+    for recorded in (*LOCALSTACK, *OTHERS)
+    if recorded.message
+    or recorded.code not in {"ValidationException", "UnsupportedOperationException"}
+]
+"""Without the two that are an exception's name alone, which says too little; see NEIGHBOURS."""
+
+
+@pytest.mark.parametrize("recorded", RECORDED, ids=lambda recorded: recorded.source)
+def test_what_real_kms_was_recorded_to_say_is_known(recorded: Recorded) -> None:
+    message = recorded.message.format(key=ARN, new="a1", pending="b2")
+    assert explain(f"{recorded.code}: {message}")
 
 
 def test_texts_that_rows_share_name_all_of_them_the_likelier_first() -> None:
@@ -196,6 +269,25 @@ NEIGHBOURS = [
     ("KeyUsage KEY_AGREEMENT is not compatible with KeySpec RSA_2048", "request.key-usage"),
     ("TagException: Duplicate tag keys", "request.tags"),
     ("KMSInvalidSignatureException", "key.signature"),
+    (f"KMSInvalidStateException: {ARN} is not pending deletion.", "deletion.not-pending"),
+    (f"KMSInvalidStateException: {ARN} is pending deletion.", "key.state"),
+    ("Algorithm ECDSA_SHA_256 is incompatible with key spec RSA_2048.", "signature.algorithm"),
+    (
+        "Algorithm SYMMETRIC_DEFAULT is incompatible with key spec RSA_2048.",
+        "encrypt.algorithm",
+    ),
+    (
+        CLIENT_ERROR.format("InvalidCiphertextException", "ImportKeyMaterial", ""),
+        "import.ciphertext",
+    ),
+    (
+        CLIENT_ERROR.format("ValidationException", "DeriveSharedSecret", ""),
+        "agreement.public-key",
+    ),
+    (
+        CLIENT_ERROR.format("UnsupportedOperationException", "RotateKeyOnDemand", ""),
+        "rotation.key-spec",
+    ),
 ]
 
 
@@ -476,6 +568,18 @@ def test_recipient_as_a_blob_on_the_wire(server: KmsServer) -> None:
             'aws kms decrypt --recipient ...\nInvalid base64: "fileb://doc.bin"',
             "client.cli-base64",
         ),
+        (
+            "aws: [ERROR]: 'in <string>' requires string as left operand, not int",
+            "client.cli-recipient",
+        ),
+        (
+            (
+                "Unable to load paramfile (doc.bin), text contents could not be decoded.  If this "
+                "is a binary file, please use the fileb:// prefix instead of the file:// prefix."
+            ),
+            "client.cli-file",
+        ),
+        ("not valid: it is base64 text, so it was encoded twice.", "document.structure"),
         (
             "encoded twice. [attested-kms: real text unknown, document.structure]",
             "document.structure",
