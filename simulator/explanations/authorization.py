@@ -211,7 +211,7 @@ EXPLANATIONS = (
         error="AccessDeniedException: a policy cannot be evaluated",
         meaning="A limit of attested-kms: a policy uses something that it does not evaluate, so "
         "nothing is allowed.",
-        fix="Use the operators and keys that the README lists, or test this policy on real KMS.",
+        fix="Use what AWS documents for key policies, or test this policy on real KMS.",
     ),
     Explanation(
         id="authorization.no-reason",

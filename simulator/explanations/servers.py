@@ -57,7 +57,7 @@ EXPLANATIONS = (
         id="policy.unsupported",
         error="UnsupportedOperationException: the policy uses what is not evaluated",
         meaning="A limit of attested-kms: real KMS takes this policy; here it would be ignored.",
-        fix="Use the operators and keys that the README lists, or test this policy on real KMS.",
+        fix="Use what AWS documents for key policies, or test this policy on real KMS.",
     ),
     Explanation(
         id="policy.size",

@@ -1,4 +1,7 @@
-"""The README's tables of errors, made from the code. Run it to write them into the README."""
+"""The tables of refusals, made from the code: the README's, and that of a page of its own.
+
+Run it to write both.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,25 @@ from kms_fake.other_refusals import OtherRefusal
 from kms_fake.rules import RULES, Rule
 from kms_fake.shapes import Operation
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "reference" / "other-refusals.md"
 BEGIN = "<!-- begin rules: ./toxw -e py checks that this is what kms_fake/rules.py says -->\n"
 END = "<!-- end rules -->\n"
-BEGIN_OTHERS = "<!-- begin others -->\n"
-END_OTHERS = "<!-- end others -->\n"
+
+_PAGE_HEAD = """# Refusals beside the rule table
+
+What is refused before `Decrypt` and `GenerateDataKey` are looked at
+(`kms_fake/other_refusals.py`), and what is refused of other operations (`kms_fake/neighbours.py`,
+in the order of its checks, which is inferred; `kms_fake/key_import.py`). The rules of those two
+operations, and what the words of evidence mean, are in the [README](../../README.md#the-errors);
+what to do about a refusal says [errors.md](errors.md) and `attested-kms explain`.
+
+This page is made from the code (`python -m tests.project.readme_rules`; a test checks that it is
+current). A text that is unknown ends in ` [attested-kms: real text unknown, ID]`: do not write code
+against it.
+
+"""
 
 _HEAD = "| rule | error | evidence: type, text, order | source |\n|---|---|---|---|\n"
 
@@ -49,28 +66,27 @@ def table() -> str:
 
 
 def other_row(other: OtherRefusal) -> str:
-    """One line of the second table."""
+    """One line of the page's table."""
     status = "" if other.http_status == 400 else f", HTTP {other.http_status}"
     error = f"{other.exception}{status}: {shown(other.text)}"
     known = [other.evidence.value, other.text_evidence.value]
     return f"| `{other.id}` | {error} | {', '.join(known)} | {other.source} |\n"
 
 
-def others() -> str:
-    """The table of the refusals outside the rule table."""
+def page() -> str:
+    """The page of the refusals outside the rule table."""
     rows = map(other_row, BESIDE)
     head = "| refusal | error | evidence: type, text | source |\n|---|---|---|---|\n"
-    return head + "".join(rows)
+    return _PAGE_HEAD + head + "".join(rows)
 
 
-def with_tables(readme: str) -> str:
-    """The README with both tables between their marks."""
-    for begin, end, content in ((BEGIN, END, table()), (BEGIN_OTHERS, END_OTHERS, others())):
-        before, _, rest = readme.partition(begin)
-        _, _, after = rest.partition(end)
-        readme = f"{before}{begin}{content}{end}{after}"
-    return readme
+def with_table(readme: str) -> str:
+    """The README with its table between its marks."""
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}{table()}{END}{after}"
 
 
 if __name__ == "__main__":
-    README.write_text(with_tables(README.read_text()))
+    README.write_text(with_table(README.read_text()))
+    PAGE.write_text(page())

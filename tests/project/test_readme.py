@@ -1,18 +1,22 @@
-"""The README says what the code does: its table, its Python, its links."""
+"""The README and the pages beside it say what the code does: tables, Python, links."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from tests.project.readme_rules import README, with_tables
+from tests.project.readme_rules import PAGE, README, page, with_table
 
 ROOT = README.parent
 
 
-def test_the_tables_of_errors_are_those_of_the_code() -> None:
+def test_the_table_of_errors_is_that_of_the_code() -> None:
     text = README.read_text()
-    assert with_tables(text) == text, "run python -m tests.project.readme_rules"
+    assert with_table(text) == text, "run python -m tests.project.readme_rules"
+
+
+def test_the_page_of_other_refusals_is_that_of_the_code() -> None:
+    assert PAGE.read_text() == page(), "run python -m tests.project.readme_rules"
 
 
 def test_the_python_in_it_runs() -> None:
@@ -22,10 +26,20 @@ def test_the_python_in_it_runs() -> None:
         exec(compile(block, "README.md", "exec"), {})  # noqa: S102  # Our own text.
 
 
-def test_its_links_lead_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", README.read_text())
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+def _prose(page: Path) -> str:
+    return re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def test_links_lead_somewhere() -> None:
+    pages = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    links = [
+        (page, link)
+        for page in pages
+        for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", _prose(page))
+        if not link.startswith("https://")
+    ]
+    assert {page for page, _ in links} >= {README, PAGE}
+    assert [link for page, link in links if not (page.parent / link).exists()] == []
 
 
 def test_the_changelog_has_this_version() -> None:
