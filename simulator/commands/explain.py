@@ -13,6 +13,11 @@ HELP = "say what an error of KMS or of a client means, and how to mend it"
 # The values of simulator.explanations' Sdk, without importing it.
 SDKS = ("rust", "go", "python", "java", "javascript", "c", "cli")
 
+MAX_TEXT = 16 * 1024 * 1024
+"""Bytes of standard input that are read: the search takes about a second for each million."""
+
+_SLOW_TEXT = 1024 * 1024
+
 _UNKNOWN = 1
 
 
@@ -59,10 +64,7 @@ def _text(options: argparse.Namespace) -> str:
         if options.text:
             raise CommandFailed("--list takes no TEXT. Leave one of them out.", exit_code=2)
         return ""
-    if options.text == ["-"]:
-        text = sys.stdin.buffer.read().decode(errors="replace")
-    else:
-        text = " ".join(options.text)
+    text = _standard_input() if options.text == ["-"] else " ".join(options.text)
     if not text.strip():
         raise CommandFailed(
             "There is no text to explain. Give it as an argument, in quotes, or on standard input "
@@ -70,3 +72,20 @@ def _text(options: argparse.Namespace) -> str:
             exit_code=2,
         )
     return text
+
+
+def _standard_input() -> str:
+    given = sys.stdin.buffer.read(MAX_TEXT + 1)
+    if len(given) > MAX_TEXT:
+        raise CommandFailed(
+            f"Standard input has more than {MAX_TEXT} bytes. Give the part around the error, as in "
+            "tail -n 1000 LOG | attested-kms explain -",
+            exit_code=2,
+        )
+    if len(given) > _SLOW_TEXT:
+        print(
+            f"attested-kms explain: {len(given) / 1e6:.0f} MB to search, a second or so for each",
+            file=sys.stderr,
+            flush=True,
+        )
+    return given.decode(errors="replace")

@@ -74,6 +74,19 @@ def test_empty_input_is_wrong_usage(
     assert "no text" in capsys.readouterr().err
 
 
+def test_a_log_that_takes_long_is_announced_and_a_huge_one_refused() -> None:
+    log = b"a line of a log\n" * 80_000 + NO_KEY.encode()
+    result = run("-", text=log)
+    assert (result.returncode, result.stderr) == (
+        0,
+        b"attested-kms explain: 1 MB to search, a second or so for each\n",
+    )
+    assert result.stdout.startswith(b"public-key.missing\n")
+    result = run("-", text=b"\0" * (command.MAX_TEXT + 1))
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert b"Give the part around the error, as in tail" in result.stderr
+
+
 def test_an_unknown_sdk_is_wrong_usage() -> None:
     result = run("--sdk", "cobol", "text")
     assert result.returncode == 2
