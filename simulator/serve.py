@@ -86,6 +86,12 @@ def serve(options: Options, *, show: Callable[[str], None], tell: Callable[[str]
         fake = _configured(options, seed, trusted, clock, tell)
         with _signals_held() as signals, ExitStack() as running:
             root_file = _root_file(home, trusted, running)
+            management = {}
+            # First, so that a listener that may not be is refused before KMS can be reached.
+            if options.management_port is not None:
+                managed = Managed(fake, clock, pki, region=options.region)
+                manager = running.enter_context(_managing(managed, options))
+                management["management_endpoint"] = manager.endpoint
             server = running.enter_context(_listening(fake, options))
             if not is_loopback(options.host):
                 tell(_exposed(server.endpoint))
@@ -95,11 +101,8 @@ def serve(options: Options, *, show: Callable[[str], None], tell: Callable[[str]
                 "rules": options.rules,
                 "account": fake.account,
                 "region": options.region,
+                **management,
             }
-            if options.management_port is not None:
-                managed = Managed(fake, clock, pki, region=options.region)
-                manager = running.enter_context(_managing(managed, options))
-                ready["management_endpoint"] = manager.endpoint
             show(json.dumps(ready))
             signal.sigwait(signals)
 

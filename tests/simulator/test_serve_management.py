@@ -66,6 +66,7 @@ def test_beyond_loopback_it_does_not_start_without_a_token(
     finished = run("serve", "--host", "0.0.0.0", "--management-port", "0")  # noqa: S104
     assert (finished.returncode, finished.stdout) == (2, "")
     assert "give --management-token (or ATTESTED_KMS_MANAGEMENT_TOKEN)" in finished.stderr
+    assert "is open beyond this machine" not in finished.stderr  # KMS did not listen either.
 
 
 def test_the_token_of_the_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
