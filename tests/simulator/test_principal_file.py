@@ -221,3 +221,9 @@ def test_one_user_with_two_sets_of_policies(tmp_path: Path) -> None:
     first = {"arn": USER, "policies": [POLICY]}
     (problem,) = problems(tmp_path, {"AKIA1": first, "AKIA2": {"arn": USER}})
     assert problem.startswith(f"principals.AKIA2: {USER} has other policies under AKIA1")
+
+
+def test_one_mistake_is_one_complaint(tmp_path: Path) -> None:
+    good = {"arn": USER, "policies": [POLICY]}
+    (problem,) = problems(tmp_path, {"AKIA1": good, "AKIA2": {"arn": USER, "policies": [{}]}})
+    assert problem == "principals.AKIA2.policies[0]: the policy has no Statement"
