@@ -183,7 +183,7 @@ def test_an_account_alone_means_a_role_of_it(policy_file: Path) -> None:
             json.dumps({"Statement": allow(Principal={"AWS": [ROLE, f"{ROLE}2"]})}), [],
             f"it names {ROLE}, {ROLE}2",
         ),
-        (json.dumps({"Statement": allow()}), ["--caller", "Webserver"], "is the ARN of no caller"),
+        (json.dumps({"Statement": allow()}), ["--caller", "Webserver"], "is not the ARN of a call"),
         (json.dumps({"Statement": allow({"Foo": {PCR0: "x"}})}), [], "Statement.Condition.Foo"),
         ("\udcff", [], "is not UTF-8"),
     ],
