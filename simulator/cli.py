@@ -6,13 +6,23 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from simulator.commands import CommandFailed, demo, explain, inspect, policy, serve, vectors
+from simulator.commands import (
+    CommandFailed,
+    demo,
+    explain,
+    inspect,
+    policy,
+    run,
+    serve,
+    vectors,
+)
 
 _COMMANDS = {
     "demo": demo,
     "explain": explain,
     "inspect": inspect,
     "policy": policy,
+    "run": run,
     "serve": serve,
     "vectors": vectors,
 }

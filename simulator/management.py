@@ -161,6 +161,8 @@ class Managed:
         self.kms_clock = kms_clock
         self.enclave_clock = SimulatedClock()
         self.enclaves = Enclaves(pki, self.enclave_clock, region=region)
+        self.server: Mapping[str, object] = {}
+        """What the server printed when it was ready, for who knows the management port alone."""
 
 
 _Endpoint = Callable[[bytes, str], Answer]
@@ -171,6 +173,7 @@ class ManagementApplication:
     """The WSGI application around one simulator."""
 
     def __init__(self, managed: Managed, access: Access) -> None:
+        self._managed = managed
         self._calls = managed.fake.calls
         self._enclaves = managed.enclaves
         self._clocks = Clocks(managed.kms_clock, managed.enclave_clock)
@@ -183,6 +186,7 @@ class ManagementApplication:
             "/calls": {"GET": self._show_calls, "DELETE": self._forget_calls},
             "/cloudtrail": {"GET": self._show_events},
             "/rules": {"GET": self._show_rules},
+            "/server": {"GET": self._show_server},
         }
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -268,6 +272,9 @@ class ManagementApplication:
     def _lines(self, values: Iterable[object]) -> Answer:
         body = "".join(f"{json.dumps(value)}\n" for value in values).encode()
         return Answer(200, body, {"Content-Type": _LINES, DROPPED: str(self._calls.dropped)})
+
+    def _show_server(self, _body: bytes, _id: str) -> Answer:
+        return _json(self._managed.server)
 
     def _show_rules(self, _body: bytes, _id: str) -> Answer:
         return _json(catalogue())

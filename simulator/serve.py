@@ -87,9 +87,9 @@ def serve(options: Options, *, show: Callable[[str], None], tell: Callable[[str]
         with _signals_held() as signals, ExitStack() as running:
             root_file = _root_file(home, trusted, running)
             management = {}
+            managed = Managed(fake, clock, pki, region=options.region)
             # First, so that a listener that may not be is refused before KMS can be reached.
             if options.management_port is not None:
-                managed = Managed(fake, clock, pki, region=options.region)
                 manager = running.enter_context(_managing(managed, options))
                 management["management_endpoint"] = manager.endpoint
             server = running.enter_context(_listening(fake, options))
@@ -103,6 +103,7 @@ def serve(options: Options, *, show: Callable[[str], None], tell: Callable[[str]
                 "region": options.region,
                 **management,
             }
+            managed.server = ready
             show(json.dumps(ready))
             signal.sigwait(signals)
 

@@ -41,6 +41,13 @@ def test_the_ready_line_names_a_port_of_its_own() -> None:
         ask.connection.close()
 
 
+def test_the_listener_repeats_the_ready_line() -> None:
+    with served("--management-port", "0") as ready:
+        ask = Client(ready["management_endpoint"])
+        assert ask("GET", "/server").json() == ready
+        ask.connection.close()
+
+
 def test_enclaves_are_of_the_root_that_the_server_shows() -> None:
     with served("--management-port", "0", "--seed", "a seed") as ready:
         root = load_pem_x509_certificate(Path(ready["root_certificate"]).read_bytes())

@@ -1,0 +1,181 @@
+"""`attested-kms run`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from simulator.commands import CommandFailed, show
+from simulator.commands.serve import TOKEN_VARIABLE, seed
+
+HELP = "run an unmodified enclave program: /dev/nsm and vsock answer here"
+
+_MEASURED = (0, 1, 2, 8)
+_FAILED = 125
+_USAGE = 2
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Which program, in what enclave, beside whom."""
+    parser.usage = "attested-kms run [OPTIONS] -- CMD [ARG ...]"
+    parser.description = (
+        "Run an enclave program as it is: what it asks of /dev/nsm and of vsock is answered here. "
+        "Its output, its exit code and its signals are its own."
+    )
+    parser.epilog = (
+        "Faults: CID:PORT=refuse|reset|delay:SECONDS|cut:BYTES, proxy=down, "
+        "nsm=stall|delay:SECONDS|error:NAME|errno:NAME, heartbeat=lost. "
+        "Exit codes: the program's; 128+N where it ended by signal N; 125 the run failed by "
+        "itself; 126 and 127 the program could not be started; 2 wrong usage."
+    )
+    parser.add_argument(
+        "program", nargs=argparse.REMAINDER, metavar="CMD", help="the program and its arguments"
+    )
+    parser.add_argument(
+        "--probe", action="store_true", help="only say by which techniques programs can be run here"
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="say what is done, and counts")
+    _configure_enclave(parser.add_argument_group("the enclave"))
+    _configure_machine(parser.add_argument_group("the machine around it"))
+
+
+def _configure_enclave(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--cid", type=_cid, metavar="N", help="its CID (default: 16)")
+    for index in _MEASURED:
+        group.add_argument(
+            f"--pcr{index}", metavar="HEX", help=f"PCR{index}, 96 hexadecimal digits"
+        )
+    group.add_argument(
+        "--debug-mode", action="store_true", help="PCR0, 1, 2 and 8 are zero in documents"
+    )
+    group.add_argument("--role-arn", metavar="ARN", help="the parent's IAM role: PCR3")
+    group.add_argument("--instance-id", metavar="ID", help="the parent instance: PCR4")
+    group.add_argument(
+        "--seed", type=seed, metavar="TEXT", help="derive the root from this text, as serve does"
+    )
+    group.add_argument(
+        "--isolate",
+        action=argparse.BooleanOptionalAction,
+        help="give it processes, devices and a network of its own, with init and its heartbeat "
+        "(default: where the machine lets this user)",
+    )
+
+
+def _configure_machine(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--parent",
+        action="store_true",
+        help="the program is of the parent instance: CID 3, no /dev/nsm, this machine's network",
+    )
+    group.add_argument(
+        "--fabric",
+        type=Path,
+        metavar="DIR",
+        help="the folder of the vsock addresses, CID_PORT.sock each; runs with the same folder "
+        "reach each other (default: one of its own)",
+    )
+    group.add_argument(
+        "--join",
+        metavar="FILE|URL",
+        help="be an enclave of a running attested-kms serve, under its root and clocks: the file "
+        "with the line that it printed, or its management_endpoint "
+        f"(its token in {TOKEN_VARIABLE})",
+    )
+    group.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="TARGET=ACTION",
+        help="let something go wrong; may stand several times",
+    )
+
+
+def _cid(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 3 <= int(text) < 0xFFFF_FFFF):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a CID; give a number from 3 on")
+    return int(text)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run it, and end as it did."""
+    if options.probe:
+        return _show_probe()
+    program = options.program[1:] if options.program[:1] == ["--"] else options.program
+    _check_usage(options, program)
+    if sys.platform != "linux":
+        from simulator.interpose.probe import probe
+
+        raise CommandFailed(f"{probe().reasons.popitem()[1]}.", exit_code=_FAILED)
+    from simulator.enclave_run import CannotRun, Request
+    from simulator.enclave_run import run as run_program
+    from simulator.interpose.plan import Role
+    from simulator.interpose.tree import end_as
+
+    pcrs = {str(n): getattr(options, f"pcr{n}") for n in _MEASURED if getattr(options, f"pcr{n}")}
+    request = Request(
+        program=tuple(program),
+        role=Role.PARENT if options.parent else Role.ENCLAVE,
+        cid=options.cid,
+        pcrs=pcrs,
+        role_arn=options.role_arn,
+        instance_id=options.instance_id,
+        debug_mode=options.debug_mode,
+        isolate=options.isolate,
+        fabric=options.fabric,
+        join=options.join,
+        token=os.environ.get(TOKEN_VARIABLE) or None,
+        seed=options.seed,
+        faults=tuple(options.fault),
+        verbose=options.verbose,
+    )
+    try:
+        status = run_program(request, _tell)
+    except CannotRun as error:
+        raise CommandFailed(str(error), exit_code=error.exit_code) from error
+    return end_as(status)
+
+
+def _check_usage(options: argparse.Namespace, program: list[str]) -> None:
+    """Refuse what would have no effect: it shows that something else is meant."""
+    if not program:
+        raise _usage("no program was given; write it behind --, as in attested-kms run -- ./my-app")
+    if options.join is not None and options.seed is not None:
+        raise _usage("--seed makes a root, and --join takes the server's; give one of them")
+    if not options.parent:
+        return
+    given = [
+        name
+        for name in (
+            *(f"pcr{index}" for index in _MEASURED),
+            *("role_arn", "instance_id", "debug_mode", "seed", "join", "isolate"),
+        )
+        if getattr(options, name)
+    ]
+    if given:
+        name = given[0].replace("_", "-")
+        raise _usage(f"--{name} is of enclaves, and --parent runs a program of the parent instance")
+
+
+def _usage(message: str) -> CommandFailed:
+    return CommandFailed(message, exit_code=_USAGE)
+
+
+def _show_probe() -> int:
+    """Print what works here; 0 if anything does."""
+    from simulator.interpose.probe import SHORTCOMINGS, probe
+
+    probed = probe()
+    for rung, reason in probed.reasons.items():
+        if reason is not None:
+            show(f"{rung.value}: no: {reason}")
+            continue
+        show(f"{rung.value}: yes{', the default' if rung is probed.best else ''}")
+        for shortcoming in SHORTCOMINGS[rung]:
+            show(f"  not as on hardware: {shortcoming}")
+    return 0 if probed.best else 1
+
+
+def _tell(sentence: str) -> None:
+    print(f"attested-kms run: {sentence}", file=sys.stderr, flush=True)

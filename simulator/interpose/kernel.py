@@ -1,0 +1,322 @@
+"""The system calls that Python's standard library lacks, by ctypes; nothing here decides anything.
+
+Sources: `uapi/linux/seccomp.h`, seccomp_unotify(2), pidfd_getfd(2), process_vm_readv(2),
+user_namespaces(7), mount(2). Numbers of ioctls hold on every architecture of 64 bits.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from simulator.interpose.arch import Architecture
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+RESTART = 512
+"""ERESTARTSYS: the kernel delivers the pending signal, then restarts the call or gives EINTR."""
+
+_SET_MODE_FILTER = 1
+_FLAG_NEW_LISTENER = 8
+_FLAG_WAIT_KILLABLE = 32
+
+_RECEIVE = 0xC0502100
+_SEND = 0xC0182101
+_ID_VALID = 0x40082102
+_ADD_DESCRIPTOR = 0x40182103
+_NOTIFICATION = struct.Struct("=QIIiIQ6Q")
+_RESPONSE = struct.Struct("=QqiI")
+_ADDITION = struct.Struct("=QIIII")
+_CONTINUE = 1
+_ADD_AND_SEND = 2
+
+_SET_NO_NEW_PRIVS = 38
+_SET_PARENT_DEATH_SIGNAL = 1
+_SET_CHILD_SUBREAPER = 36
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+_DETACH = 2
+
+
+def _failed(what: str) -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def _prctl(option: int, value: int) -> None:
+    arguments = [ctypes.c_ulong(number) for number in (option, value, 0, 0, 0)]
+    if _libc.prctl(*arguments) != 0:
+        raise _failed("prctl")
+
+
+def no_new_privileges() -> None:
+    """What a filter needs of a process without privileges: no set-user-ID program any more."""
+    _prctl(_SET_NO_NEW_PRIVS, 1)
+
+
+def die_with_parent(signal: int) -> None:
+    """Get `signal` when the thread that forked this process ends."""
+    _prctl(_SET_PARENT_DEATH_SIGNAL, signal)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent ends."""
+    _prctl(_SET_CHILD_SUBREAPER, 1)
+
+
+def unshare(flags: int) -> None:
+    """Leave the namespaces that `flags` say (man page unshare, section 2). Raises OSError."""
+    if _libc.unshare(flags) != 0:
+        raise _failed("unshare")
+
+
+def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
+    """Mount something; empty texts stand for what is not given. Raises OSError."""
+    encoded = [os.fsencode(text) or None for text in (source, target, kind)]
+    if _libc.mount(*encoded, ctypes.c_ulong(flags), os.fsencode(data) or None) != 0:
+        raise _failed(f"mount {target}")
+
+
+def detach(target: str) -> None:
+    """umount2(2) with MNT_DETACH. Raises OSError."""
+    if _libc.umount2(os.fsencode(target), _DETACH) != 0:
+        raise _failed(f"umount {target}")
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
+def install_filter(arch: Architecture, program: bytes, *, wait_killable: bool) -> int:
+    """Put this process, and all that it becomes and forks, under `program`; returns the listener.
+
+    With `wait_killable` (Linux 5.19) a call that the supervisor has taken up is interrupted by
+    fatal signals only, as the NSM's ioctl is. Raises OSError: EBUSY under another listener, EINVAL
+    where the kernel lacks a feature.
+    """
+    buffer = ctypes.create_string_buffer(program, len(program))
+    description = _Program(len(program) // 8, ctypes.addressof(buffer))
+    flags = _FLAG_NEW_LISTENER | (_FLAG_WAIT_KILLABLE if wait_killable else 0)
+    listener: int = _libc.syscall(
+        ctypes.c_long(arch.seccomp),
+        ctypes.c_ulong(_SET_MODE_FILTER),
+        ctypes.c_ulong(flags),
+        ctypes.byref(description),
+    )
+    if listener < 0:
+        raise _failed("seccomp")
+    return listener
+
+
+class Notification(NamedTuple):
+    """One stopped system call: its cookie, the thread, the number, the arguments."""
+
+    id: int
+    thread: int
+    number: int
+    arguments: tuple[int, ...]
+
+
+class Listener:
+    """The supervisor's end of a filter."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._buffer = bytearray(_NOTIFICATION.size)
+        self._empty = bytes(_NOTIFICATION.size)
+
+    def fileno(self) -> int:
+        """For epoll: readable with a notification, hung up when the last process has gone."""
+        return self._descriptor
+
+    def close(self) -> None:
+        """Let go of it: traps answer ENOSYS from then on."""
+        os.close(self._descriptor)
+
+    def receive(self) -> Notification | None:
+        """The next notification; None if its caller has been killed in the meantime."""
+        self._buffer[:] = self._empty
+        try:
+            fcntl.ioctl(self._descriptor, _RECEIVE, self._buffer, True)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.EINTR):
+                return None
+            raise
+        cookie, thread, _flags, number, _arch, _pointer, *arguments = _NOTIFICATION.unpack(
+            self._buffer
+        )
+        return Notification(cookie, thread, number, tuple(arguments))
+
+    def is_waiting(self, cookie: int) -> bool:
+        """Whether the caller still waits, so that its thread id means what it meant."""
+        try:
+            fcntl.ioctl(self._descriptor, _ID_VALID, struct.pack("=Q", cookie))
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return False
+            raise
+        return True
+
+    def answer(self, cookie: int, value: int = 0) -> None:
+        """Let the call return `value`."""
+        self._send(_RESPONSE.pack(cookie, value, 0, 0))
+
+    def fail(self, cookie: int, error: int) -> None:
+        """Let the call fail with the errno `error`."""
+        self._send(_RESPONSE.pack(cookie, 0, -error, 0))
+
+    def let_through(self, cookie: int) -> None:
+        """Let the kernel execute the call as it stands."""
+        self._send(_RESPONSE.pack(cookie, 0, 0, _CONTINUE))
+
+    def _send(self, response: bytes) -> None:
+        try:
+            fcntl.ioctl(self._descriptor, _SEND, response)
+        except OSError as error:
+            if error.errno != errno.ENOENT:  # The caller was killed: nobody waits.
+                raise
+
+    def give(self, cookie: int, descriptor: int, *, close_on_exec: bool) -> bool:
+        """Put a copy of `descriptor` into the caller and let the call return its number.
+
+        Returns whether the caller was there to take it. Raises OSError, EMFILE among others, when
+        it cannot: then the call still waits.
+        """
+        flags = os.O_CLOEXEC if close_on_exec else 0
+        try:
+            fcntl.ioctl(
+                self._descriptor,
+                _ADD_DESCRIPTOR,
+                _ADDITION.pack(cookie, _ADD_AND_SEND, descriptor, 0, flags),
+            )
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return False
+            raise
+        return True
+
+
+class _Vector(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+for _call in (_libc.process_vm_readv, _libc.process_vm_writev):
+    _call.argtypes = [
+        *(ctypes.c_int, ctypes.POINTER(_Vector), ctypes.c_ulong),
+        *(ctypes.POINTER(_Vector), ctypes.c_ulong, ctypes.c_ulong),
+    ]
+    _call.restype = ctypes.c_ssize_t
+
+
+def read_memory(thread: int, address: int, length: int) -> bytes:
+    """`length` bytes of another process. Raises OSError: EFAULT, ESRCH, EPERM."""
+    buffer = ctypes.create_string_buffer(length)
+    ours, theirs = _Vector(ctypes.addressof(buffer), length), _Vector(address, length)
+    count = _libc.process_vm_readv(thread, ctypes.byref(ours), 1, ctypes.byref(theirs), 1, 0)
+    if count < 0:
+        raise _failed("process_vm_readv")
+    if count < length:
+        raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
+    return buffer.raw
+
+
+def write_memory(thread: int, address: int, content: bytes) -> None:
+    """Write into another process. Raises OSError: EFAULT, ESRCH, EPERM."""
+    if not content:
+        return
+    buffer = ctypes.create_string_buffer(content, len(content))
+    ours = _Vector(ctypes.addressof(buffer), len(content))
+    theirs = _Vector(address, len(content))
+    count = _libc.process_vm_writev(thread, ctypes.byref(ours), 1, ctypes.byref(theirs), 1, 0)
+    if count < 0:
+        raise _failed("process_vm_writev")
+    if count < len(content):
+        raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
+
+
+_PAGE = 4096
+
+
+def read_text(thread: int, address: int, limit: int) -> bytes:
+    """The text at `address` up to its NUL, at most `limit` bytes of it. Raises OSError.
+
+    What lies beyond the page on which it ends may not exist, and is not read.
+    """
+    text = b""
+    while len(text) < limit:
+        length = min(limit - len(text), _PAGE - (address + len(text)) % _PAGE)
+        text += read_memory(thread, address + len(text), length)
+        if b"\0" in text:
+            return text[: text.index(b"\0")]
+    return text
+
+
+def take_descriptor(arch: Architecture, thread: int, descriptor: int) -> int:
+    """A copy of another process's descriptor: the same open file. Raises OSError."""
+    process = _process_descriptor(thread)
+    try:
+        copy: int = _libc.syscall(
+            ctypes.c_long(arch.pidfd_getfd),
+            ctypes.c_long(process),
+            ctypes.c_long(descriptor),
+            ctypes.c_long(0),
+        )
+        if copy < 0:
+            raise _failed("pidfd_getfd")
+        return copy
+    finally:
+        os.close(process)
+
+
+def _process_descriptor(thread: int) -> int:
+    """A pidfd by which the descriptors of `thread` can be taken."""
+    try:
+        return os.pidfd_open(thread, os.O_EXCL)  # PIDFD_THREAD, Linux 6.9.
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    return os.pidfd_open(process_of(thread))
+
+
+def process_of(thread: int) -> int:
+    """The process of a thread. Raises OSError where it has gone."""
+    with open(f"/proc/{thread}/status", "rb") as status:
+        for line in status:
+            if line.startswith(b"Tgid:"):
+                return int(line.split()[1])
+    raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+
+
+_SIGNAL_SET_BYTES = 128
+_SIGNAL = struct.Struct("=Iii116x")
+
+
+def signal_descriptor(signals: Iterable[int]) -> int:
+    """A descriptor that is readable when one of these blocked signals waits (signalfd(2))."""
+    mask = sum(1 << (number - 1) for number in signals)
+    descriptor: int = _libc.signalfd(-1, mask.to_bytes(_SIGNAL_SET_BYTES, "little"), os.O_CLOEXEC)
+    if descriptor < 0:
+        raise _failed("signalfd")
+    return descriptor
+
+
+def read_signal(descriptor: int) -> tuple[int, int]:
+    """The number and the si_code of a signal."""
+    number, _error, code = _SIGNAL.unpack(os.read(descriptor, _SIGNAL.size))
+    return number, code

@@ -1,0 +1,250 @@
+"""Forking the program under its filter: alone, or as the only one in namespaces of its own.
+
+In namespaces it finds what init of an enclave prepares (aws-nitro-enclaves-sdk-bootstrap,
+init/init.c): a `/dev` of its own, `/proc` of its own process ids, a network whose only interface,
+`lo`, is down; a heartbeat before it starts, and the end of all processes with its own.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NoReturn
+
+from simulator.interpose import kernel
+from simulator.interpose.arch import Architecture
+from simulator.interpose.bpf import supervising_filter
+from simulator.interpose.namespaces import enter, prepare
+from simulator.interpose.plan import Plan, Rung
+from simulator.interpose.tree import FORWARDED, was_sent_to_us
+
+_STATUS = struct.Struct("=i")
+OUR_FAILURE, _NOT_RUNNABLE, _NOT_FOUND = 125, 126, 127
+"""Exit codes of a run that did not come to its program, as env(1) and shells have them."""
+_HEARTBEAT_BYTE = b"\xb7"
+NESTED = (
+    "this process is supervised already, and the kernel allows one supervisor per tree of "
+    "processes: start the inner run outside of the outer one, in the same --fabric"
+)
+
+
+class CannotLaunch(Exception):
+    """Why the program was not started, for the user, and the run's exit code."""
+
+    def __init__(self, message: str, exit_code: int = OUR_FAILURE) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A program that waits under its filter for `go`."""
+
+    process: int
+    """Who gets the run's signals: the program, or init, which passes them on."""
+    listener: int
+    end: int
+    """A descriptor that is readable when the program has ended."""
+    go: Callable[[], None]
+    wait: Callable[[], int]
+    """The program's wait status; to be called once `end` is readable."""
+
+
+def install(arch: Architecture, *, trap_open: bool) -> int:
+    """Put this process under the filter; returns the listener. Raises OSError."""
+    program = supervising_filter(arch, trap_open=trap_open)
+    kernel.no_new_privileges()
+    try:
+        return kernel.install_filter(arch, program, wait_killable=True)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    return kernel.install_filter(arch, program, wait_killable=False)  # Before Linux 5.19.
+
+
+def start(plan: Plan, arch: Architecture) -> Started:
+    """Fork the program; it waits. Raises CannotLaunch."""
+    ours, theirs = socket.socketpair()
+    status_end, status_start = os.pipe()
+    process = os.fork()
+    if process == 0:
+        ours.close()
+        os.close(status_end)
+        _become(plan, arch, theirs, status_start)
+    theirs.close()
+    os.close(status_start)
+    message, descriptors, _, _ = socket.recv_fds(ours, 4096, 1)
+    if not descriptors:
+        os.waitpid(process, 0)
+        raise CannotLaunch(message.decode() or "the program's process ended before it began")
+    if plan.rung is Rung.OPEN_TRAP:
+        return _started_alone(process, descriptors[0], ours, status_end)
+    return _started_init(process, int(message), descriptors[0], ours, status_end)
+
+
+def _started_alone(process: int, listener: int, ours: socket.socket, status_end: int) -> Started:
+    os.close(status_end)
+
+    def wait() -> int:
+        return os.waitpid(process, 0)[1]
+
+    return Started(process, listener, os.pidfd_open(process), _goer(ours), wait)
+
+
+def _started_init(
+    outer: int, init: int, listener: int, ours: socket.socket, status_end: int
+) -> Started:
+    def wait() -> int:
+        content = os.read(status_end, _STATUS.size)
+        os.waitpid(outer, 0)
+        if len(content) < _STATUS.size:
+            return int(signal.SIGKILL)  # Somebody killed init, and with it all.
+        status: int = _STATUS.unpack(content)[0]
+        return status
+
+    return Started(init, listener, status_end, _goer(ours), wait)
+
+
+def _goer(ours: socket.socket) -> Callable[[], None]:
+    def go() -> None:
+        with ours:
+            ours.send(b"!")
+
+    return go
+
+
+def _become(plan: Plan, arch: Architecture, channel: socket.socket, status: int) -> NoReturn:
+    """In the forked process: become the program, or the parent of its init."""
+    try:
+        kernel.die_with_parent(signal.SIGKILL)
+        if plan.rung is Rung.OPEN_TRAP:
+            _wait_under_filter(arch, channel, trap_open=True, message=b"-")
+            _execute(plan)
+        enter()
+        init = os.fork()
+        if init:
+            _reap(init, channel, status)
+        kernel.die_with_parent(signal.SIGKILL)
+        _keep_only(channel.fileno(), status)
+        _init(plan, arch, channel, status)
+    except OSError as error:
+        with suppress(OSError):
+            channel.send(_why_not(error).encode())
+        os._exit(OUR_FAILURE)
+
+
+def _reap(init: int, channel: socket.socket, status: int) -> NoReturn:
+    """Outside: say who init is, and stay its parent."""
+    channel.close()
+    os.close(status)
+    os.waitpid(init, 0)
+    os._exit(0)
+
+
+def _why_not(error: OSError) -> str:
+    if error.errno == errno.EBUSY:
+        return NESTED
+    return f"the kernel does not let the program be supervised: {error.strerror or error}"
+
+
+def _wait_under_filter(
+    arch: Architecture, channel: socket.socket, *, trap_open: bool, message: bytes
+) -> None:
+    listener = install(arch, trap_open=trap_open)
+    socket.send_fds(channel, [message], [listener])
+    os.close(listener)
+    if not channel.recv(1):
+        os._exit(OUR_FAILURE)
+    channel.close()
+
+
+def _keep_only(*descriptors: int) -> None:
+    """Close what the supervisor had open for itself, which is not inherited by programs."""
+    for entry in os.listdir("/proc/self/fd"):
+        descriptor = int(entry)
+        if descriptor not in descriptors:
+            with suppress(OSError):
+                if not os.get_inheritable(descriptor):
+                    os.close(descriptor)
+
+
+def _execute(plan: Plan) -> NoReturn:
+    """Become the program."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them; execve keeps that.
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, plan.blocked_signals)
+    command = plan.program[0]
+    try:
+        os.execvpe(command, plan.program, plan.environment)  # noqa: S606  # What it is for.
+    except OSError as error:
+        os.write(2, f"attested-kms run: cannot run {command}: {error.strerror}\n".encode())
+        os._exit(_NOT_FOUND if error.errno == errno.ENOENT else _NOT_RUNNABLE)
+
+
+def _init(plan: Plan, arch: Architecture, channel: socket.socket, status: int) -> NoReturn:
+    """Process 1 of the enclave, after init.c: heartbeat, the program, the end of all."""
+    outside = _own_id_outside()
+    prepare(plan.scratch, plan.overlays)
+    _wait_under_filter(arch, channel, trap_open=False, message=str(outside).encode())
+    signal.pthread_sigmask(signal.SIG_BLOCK, [*FORWARDED, signal.SIGCHLD])
+    if not _heartbeat():
+        os.write(
+            2,
+            b"attested-kms run: the heartbeat to CID 3, port 9000 was not answered; "
+            b"the enclave reboots before its program starts\n",
+        )
+        _end(status, OUR_FAILURE << 8)
+    program = os.fork()
+    if program == 0:
+        os.close(status)
+        _execute(plan)
+    _end(status, _wait_for(program))
+
+
+def _own_id_outside() -> int:
+    """This process's id as the supervisor knows it: the first of NSpid (proc(5))."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as lines:
+        for line in lines:
+            if line.startswith("NSpid:"):
+                return int(line.split()[1])
+    return os.getpid()
+
+
+def _heartbeat() -> bool:
+    try:
+        with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as parent:
+            parent.connect((3, 9000))
+            parent.send(_HEARTBEAT_BYTE)
+            return parent.recv(1) == _HEARTBEAT_BYTE
+    except OSError:
+        return False
+
+
+def _wait_for(program: int) -> int:
+    """Pass signals on and reap until the program ends; returns its wait status."""
+    while True:
+        received = signal.sigwaitinfo([*FORWARDED, signal.SIGCHLD])
+        if received.si_signo != signal.SIGCHLD:
+            if was_sent_to_us(received.si_code):
+                os.kill(program, received.si_signo)
+            continue
+        while True:
+            process, status = os.waitpid(-1, os.WNOHANG)
+            if process == program:
+                return status
+            if process == 0:
+                break
+
+
+def _end(status_pipe: int, status: int) -> NoReturn:
+    """Report the program's end; the kernel ends all others with process 1."""
+    os.write(status_pipe, _STATUS.pack(status))
+    sys.stdout.flush()
+    os._exit(0)

@@ -1,0 +1,84 @@
+"""The supervisor's event loop: epoll, and things to do later. One thread, stdlib only."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import select
+import time
+from collections.abc import Callable
+
+Callback = Callable[[int], None]
+"""Takes the events of epoll."""
+
+
+class Timer:
+    """Something to do later; `cancel` it, and it is not done."""
+
+    __slots__ = ("_action",)
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self._action: Callable[[], None] | None = action
+
+    def cancel(self) -> None:
+        """Never mind."""
+        self._action = None
+
+    def fire(self) -> None:
+        """Do it now, once."""
+        action, self._action = self._action, None
+        if action is not None:
+            action()
+
+
+class Loop:
+    """Runs callbacks of descriptors and timers until it is stopped."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._callbacks: dict[int, Callback] = {}
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._order = itertools.count()
+        self._running = True
+
+    def watch(self, descriptor: int, callback: Callback, events: int = select.EPOLLIN) -> None:
+        """Call back whenever the descriptor has one of the events, an error or a hang-up."""
+        self._callbacks[descriptor] = callback
+        self._epoll.register(descriptor, events)
+
+    def forget(self, descriptor: int) -> None:
+        """Watch it no more; before it is closed."""
+        if self._callbacks.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)
+
+    def later(self, seconds: float, action: Callable[[], None]) -> Timer:
+        """Do something after a time."""
+        timer = Timer(action)
+        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), timer))
+        return timer
+
+    def stop(self) -> None:
+        """Return from `run` after the callback that calls this."""
+        self._running = False
+
+    def run(self) -> None:
+        """Until stopped."""
+        while self._running:
+            for descriptor, events in self._epoll.poll(self._wait()):
+                callback = self._callbacks.get(descriptor)
+                if callback is not None:  # Else an earlier callback of this round forgot it.
+                    callback(events)
+            self._fire()
+
+    def _wait(self) -> float:
+        if not self._timers:
+            return -1
+        return max(0.0, self._timers[0][0] - time.monotonic())
+
+    def _fire(self) -> None:
+        while self._timers and self._timers[0][0] <= time.monotonic():
+            heapq.heappop(self._timers)[2].fire()
+
+    def close(self) -> None:
+        """Let go of the epoll instance."""
+        self._epoll.close()

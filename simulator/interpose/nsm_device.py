@@ -1,0 +1,205 @@
+"""`/dev/nsm` and `/dev/vsock`: opening them, and what their ioctls do.
+
+The rules are those of `drivers/misc/nsm.c`: other requests EINVAL, more than 4096 bytes EMSGSIZE,
+bad pointers EFAULT, a response that does not fit is cut without an error and its length written
+back as it was cut, one request at a time, ETIMEDOUT after 120 seconds. What the NSM says is not
+known here: a `Module` answers bytes with bytes, some time later.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from simulator.interpose.bpf import GET_LOCAL_CID
+from simulator.interpose.faults import Faults, error_response
+from simulator.interpose.files import is_stand_in
+from simulator.interpose.loop import Loop, Timer
+from simulator.interpose.trap import CallerGone, Refused, Trap
+
+NSM_IOCTL = 0xC0200A00
+"""NSM_IOCTL_RAW (`uapi/linux/nsm.h`)."""
+_RAW = struct.Struct("=QQQQ")
+_LENGTH_AT = 24
+_REQUEST_MAX = 0x1000
+_RESPONSE_MAX = 0x3000
+_TIMEOUT_SECONDS = 120.0
+_PATHS = {b"/dev/nsm": "nsm", b"/dev/vsock": "vsock"}
+_NAMES = {b"nsm": "nsm", b"vsock": "vsock"}
+_LONGEST_PATH = 16
+_HERE = -100
+"""AT_FDCWD."""
+_STAND_IN = "/dev/null"
+
+
+class Module(Protocol):
+    """The NSM, which answers some time later and one request at a time."""
+
+    def ask(self, request: bytes, answered: Callable[[bytes], None]) -> None:
+        """Send a request; `answered` gets the response, unless the next is asked before."""
+
+
+@dataclass(slots=True)
+class _Request:
+    """One ioctl that waits for its turn or its answer."""
+
+    trap: Trap
+    content: bytes
+    response_at: int
+    room: int
+
+
+class Devices:
+    """The devices of one machine. Without `module` there is no `/dev/nsm`, as on a parent."""
+
+    def __init__(
+        self, cid: int, module: Module | None, loop: Loop, faults: Faults, *, traps_open: bool
+    ) -> None:
+        self.faults = faults
+        self._cid = cid
+        self._module = module
+        self._loop = loop
+        self._traps_open = traps_open
+        self._queue: deque[_Request] = deque()
+        self._current: _Request | None = None
+        self._timer: Timer | None = None
+
+    def handlers(self) -> dict[str, Callable[[Trap], None]]:
+        """By the name of the system call."""
+        handlers: dict[str, Callable[[Trap], None]] = {"ioctl": self._ioctl}
+        if self._traps_open:
+            handlers |= {"open": self._open, "openat": self._openat, "openat2": self._openat2}
+        return handlers
+
+    # Opening, where nothing is at the path
+
+    def _open(self, trap: Trap) -> None:
+        self._open_path(trap, _HERE, trap.arguments[0], lambda: trap.unsigned(1))
+
+    def _openat(self, trap: Trap) -> None:
+        self._open_path(trap, trap.signed(0), trap.arguments[1], lambda: trap.unsigned(2))
+
+    def _openat2(self, trap: Trap) -> None:
+        def flags() -> int:
+            value: int = struct.unpack("=Q", trap.read(trap.arguments[2], 8))[0]
+            return value
+
+        self._open_path(trap, trap.signed(0), trap.arguments[1], flags)
+
+    def _open_path(
+        self, trap: Trap, folder: int, path_at: int, read_flags: Callable[[], int]
+    ) -> None:
+        try:
+            path = trap.read_text(path_at, _LONGEST_PATH)
+        except OSError:
+            trap.let_through()  # The kernel finds the same fault, or what the caller hides.
+            return
+        device = _PATHS.get(path)
+        if device is None and path in _NAMES and _folder(trap, folder) == "/dev":
+            device = _NAMES[path]
+        if device is None or (device == "nsm" and self._module is None):
+            trap.let_through()
+            return
+        flags = read_flags()
+        if flags & os.O_DIRECTORY:
+            raise Refused(errno.ENOTDIR)
+        if flags & os.O_CREAT and flags & os.O_EXCL:
+            raise Refused(errno.EEXIST)
+        kept = flags & (os.O_ACCMODE | os.O_NONBLOCK | os.O_APPEND)
+        descriptor = os.open(_STAND_IN, kept | os.O_CLOEXEC)
+        try:
+            trap.give(descriptor, close_on_exec=bool(flags & os.O_CLOEXEC))
+        finally:
+            os.close(descriptor)
+
+    def _ioctl(self, trap: Trap) -> None:
+        if not is_stand_in(trap.thread, trap.signed(0)):
+            trap.let_through()
+            return
+        if trap.unsigned(1) == GET_LOCAL_CID:
+            trap.write(trap.arguments[2], struct.pack("=I", self._cid))
+            trap.answer()
+            return
+        if self._module is None:
+            trap.let_through()
+            return
+        if trap.unsigned(1) != NSM_IOCTL:
+            raise Refused(errno.EINVAL)
+        request_at, length, response_at, room = _RAW.unpack(trap.read(trap.arguments[2], _RAW.size))
+        if length > _REQUEST_MAX:
+            raise Refused(errno.EMSGSIZE)
+        content = trap.read(request_at, length) if length else b""
+        self._queue.append(_Request(trap, content, response_at, room))
+        self._next()
+
+    def _next(self) -> None:
+        """Take up the next request whose caller still lives, if none is under way."""
+        while self._current is None and self._queue:
+            request = self._queue.popleft()
+            if request.trap.is_waiting():
+                self._take_up(request)
+
+    def _take_up(self, request: _Request) -> None:
+        self._current = request
+        self._timer = self._loop.later(_TIMEOUT_SECONDS, self._time_out)
+        delay = self.faults.nsm.delay_seconds
+        if delay:
+            self._loop.later(delay, lambda: self._ask(request))
+        else:
+            self._ask(request)
+
+    def _ask(self, request: _Request) -> None:
+        fault = self.faults.nsm
+        if self._current is not request or fault.stall:
+            return
+        if fault.errno is not None:
+            self._finish(lambda: request.trap.fail(fault.errno or errno.EIO))
+        elif fault.error is not None:
+            self._answered(request, error_response(fault.error))
+        elif self._module is not None:
+            self._module.ask(request.content, lambda answer: self._answered(request, answer))
+
+    def _answered(self, request: _Request, response: bytes) -> None:
+        if self._current is request:
+            self._finish(lambda: _deliver(request, response[:_RESPONSE_MAX]))
+
+    def _time_out(self) -> None:
+        request = self._current
+        if request is not None:
+            self._finish(lambda: request.trap.fail(errno.ETIMEDOUT))
+
+    def _finish(self, end: Callable[[], None]) -> None:
+        """End the request under way, and go on with the next."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._current = self._timer = None
+        end()
+        self._next()
+
+
+def _deliver(request: _Request, response: bytes) -> None:
+    trap = request.trap
+    response = response[: request.room]
+    try:
+        trap.write(request.response_at, response)
+        trap.write(trap.arguments[2] + _LENGTH_AT, struct.pack("=Q", len(response)))
+    except CallerGone:
+        return
+    except OSError:
+        trap.fail(errno.EFAULT)
+        return
+    trap.answer()
+
+
+def _folder(trap: Trap, descriptor: int) -> str:
+    """The path of the folder that a relative path is relative to."""
+    link = "cwd" if descriptor == _HERE else f"fd/{descriptor}"
+    try:
+        return os.readlink(f"/proc/{trap.thread}/{link}")
+    except OSError:
+        return ""

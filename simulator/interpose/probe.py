@@ -1,0 +1,222 @@
+"""Which technique works on this machine: tried, not guessed, in processes that end at once."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import select
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from simulator.interpose.arch import SUPPORTED, Architecture, this_architecture
+from simulator.interpose.plan import Rung
+
+if TYPE_CHECKING:
+    from simulator.interpose.kernel import Listener
+
+CONTAINER = (
+    'docker run --rm -it --security-opt seccomp=unconfined -v "$PWD":/work -w /work IMAGE '
+    "attested-kms run -- ./my-enclave-app"
+)
+_UNCONFINED = "start the container with --security-opt seccomp=unconfined"
+
+SHORTCOMINGS = {
+    Rung.NAMESPACES: (
+        "the files are this machine's, but for /dev, /proc and the CA bundle",
+        "sudo and other set-user-ID programs do not get their privileges",
+    ),
+    Rung.OPEN_TRAP: (
+        "the program sees this machine's processes and network, also who listens at 127.0.0.1",
+        "/dev/nsm can be opened, but stat and access do not find it",
+        "there is no init: no heartbeat, no process 1",
+        "sudo and other set-user-ID programs do not get their privileges",
+    ),
+}
+"""What a technique does not show as an enclave would."""
+
+
+class NoRung(Exception):
+    """No technique works here: the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What was found of each technique: None if it works, else why it does not."""
+
+    reasons: dict[Rung, str | None]
+
+    @property
+    def best(self) -> Rung | None:
+        """The best technique that works."""
+        return next((rung for rung in Rung if self.reasons[rung] is None), None)
+
+    def choose(self, *, isolate: bool | None) -> Rung:
+        """The technique for a run that must, must not or may (None) be isolated. Raises NoRung."""
+        wanted = {None: self.best, True: Rung.NAMESPACES, False: Rung.OPEN_TRAP}[isolate]
+        if wanted is None:
+            raise NoRung(f"{self.reasons[Rung.OPEN_TRAP]}.")
+        reason = self.reasons[wanted]
+        if reason is not None:
+            hint = "; without --isolate it runs" if isolate and self.best else ""
+            raise NoRung(f"{reason}{hint}.")
+        return wanted
+
+
+def probe() -> Probed:
+    """Try what there is. Some milliseconds; call it before the process has threads."""
+    unable = _why_not_supervise()
+    reasons = {Rung.NAMESPACES: unable, Rung.OPEN_TRAP: unable}
+    if unable is None:
+        reasons[Rung.NAMESPACES] = _why_no_namespaces()
+    return Probed(reasons)
+
+
+def _why_not_supervise() -> str | None:
+    if sys.platform != "linux":
+        return (
+            "running unmodified programs needs Linux, whose kernel can stop their system calls; "
+            f"on this system use a container: {CONTAINER}"
+        )
+    arch = this_architecture()
+    if arch is None:
+        return (
+            f"this machine is a {os.uname().machine}, and programs can be run on "
+            f"{', '.join(SUPPORTED)} so far"
+        )
+    return _try_supervision(arch)
+
+
+def _try_supervision(arch: Architecture) -> str | None:
+    from simulator.interpose import kernel
+    from simulator.interpose.launch import NESTED, install
+
+    marker = ctypes.create_string_buffer(b"attested-kms")
+    ours, theirs = socket.socketpair()
+    child = os.fork()
+    if child == 0:
+        try:
+            listener = install(arch, trap_open=False)
+            socket.send_fds(theirs, [b"-"], [listener])
+            os.close(listener)
+            socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM).close()
+            theirs.send(b"0\n")
+        except OSError as error:
+            theirs.send(f"{error.errno}\n".encode())
+        os._exit(0)
+    theirs.close()
+    try:
+        with ours:
+            message, descriptors, _, _ = socket.recv_fds(ours, 64, 1)
+            if not descriptors:
+                return _why_no_filter(int(message or b"0"), NESTED)
+            listening = kernel.Listener(descriptors[0])
+            try:
+                return _try_one_trap(arch, listening, ours, ctypes.addressof(marker))
+            finally:
+                listening.close()
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def _try_one_trap(
+    arch: Architecture, listener: Listener, child: socket.socket, marker: int
+) -> str | None:
+    from simulator.interpose import kernel
+
+    ready = select.select([listener.fileno(), child.fileno()], [], [])[0]
+    if listener.fileno() not in ready:
+        return (
+            "this process is in a container whose seccomp profile refuses vsock sockets, as "
+            f"Docker's default does: {_UNCONFINED}"
+        )
+    notification = listener.receive()
+    if notification is None:
+        return "the process that was to be probed was killed"
+    try:
+        if kernel.read_memory(notification.thread, marker, 12) != b"attested-kms":
+            return "the memory of a supervised program reads as something else"
+        os.close(kernel.take_descriptor(arch, notification.thread, 2))
+        with socket.socket(socket.AF_UNIX) as unix:
+            listener.give(notification.id, unix.fileno(), close_on_exec=True)
+    except OSError as error:
+        return _why_no_look(error)
+    return None
+
+
+def _why_no_filter(number: int, nested: str) -> str:
+    if number == errno.EBUSY:
+        return nested
+    if number in (errno.EINVAL, errno.ENOSYS):
+        return (
+            "this kernel cannot let one process answer another's system calls (seccomp user "
+            f"notification with descriptors, Linux 5.14): {os.strerror(number)}"
+        )
+    return (
+        f"this kernel refuses a seccomp filter ({os.strerror(number)}); in a container, "
+        f"{_UNCONFINED}"
+    )
+
+
+def _why_no_look(error: OSError) -> str:
+    scope = ""
+    with suppress(OSError):
+        scope = Path("/proc/sys/kernel/yama/ptrace_scope").read_text(encoding="ascii").strip()
+    if scope in ("2", "3"):
+        return (
+            f"this kernel lets no process look into another (kernel.yama.ptrace_scope is {scope}); "
+            "set it to 1, or run as root where it is 2"
+        )
+    return (
+        f"this process may not look into the program that it starts ({error.strerror or error}); "
+        f"in a container, {_UNCONFINED}"
+    )
+
+
+def _why_no_namespaces() -> str | None:
+    def attempt(scratch: str) -> None:
+        from simulator.interpose.namespaces import enter, prepare
+
+        enter()
+        inner = os.fork()
+        if inner == 0:
+            _exit_with(lambda: prepare(scratch, {}))
+        _, status = os.waitpid(inner, 0)
+        if status:
+            raise OSError(os.waitstatus_to_exitcode(status), "mounting /dev and /proc")
+
+    with tempfile.TemporaryDirectory(prefix="attested-kms-") as scratch:
+        child = os.fork()
+        if child == 0:
+            _exit_with(lambda: attempt(scratch))
+        _, status = os.waitpid(child, 0)
+    number = os.waitstatus_to_exitcode(status)
+    if number == 0:
+        return None
+    advice = "in a container, start it with --privileged"
+    with suppress(OSError):
+        restricted = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+        if restricted.read_text(encoding="ascii").strip() == "1":
+            advice = (
+                "AppArmor forbids it here: sudo sysctl -w "
+                "kernel.apparmor_restrict_unprivileged_userns=0, or run as root"
+            )
+    return f"this user may make no namespaces ({os.strerror(abs(number))}); {advice}"
+
+
+def _exit_with(attempt: Callable[[], None]) -> None:
+    """In a forked process: end with the errno of what was attempted."""
+    try:
+        attempt()
+    except OSError as error:
+        os._exit((error.errno or errno.EIO) & 0xFF)
+    os._exit(0)

@@ -1,0 +1,207 @@
+"""A supervised run from Python: start it, answer its NSM, wait for its end.
+
+The NSM is `handle`, raw CBOR request to raw CBOR response, called on a thread of this process, one
+request at a time. The run itself is in processes of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Thread
+from types import TracebackType
+from typing import IO, Any, Self
+
+from simulator.interpose.faults import Faults, error_response
+from simulator.interpose.places import ENCLAVE_CID, LONGEST_NAME, PATH_MAX
+from simulator.interpose.plan import Plan, Role, Rung
+
+_log = logging.getLogger(__name__)
+
+Handle = Callable[[bytes], bytes]
+
+# Nothing of the caller's Python settings, nor a file of the folder it stands in, gets between.
+_START = (
+    "import sys; sys.path.append(sys.argv[1]); "
+    "from simulator.interpose.guardian import main; main()"
+)
+_ROOT = Path(__file__).resolve().parents[2]
+_END_SECONDS = 10.0
+_HEAD = 5
+_INTERNAL_ERROR = error_response("InternalError")
+
+
+class BadRun(ValueError):
+    """No run can be so: the message says what is wrong and what to give."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a run is to be like. `fabric` is a folder that exists."""
+
+    fabric: Path
+    rung: Rung
+    cid: int = ENCLAVE_CID
+    role: Role = Role.ENCLAVE
+    environment: Mapping[str, str] | None = None
+    """The program's; None for this process's."""
+    faults: tuple[str, ...] = ()
+    overlays: Mapping[str, str] = field(default_factory=dict)
+    """Files that the program sees others in place of."""
+    blocked_signals: frozenset[int] | None = None
+    """The program's signal mask; None for that of the thread that starts it."""
+    descriptors: tuple[int, ...] = ()
+    """Open files that the program gets beside its standard ones, under the same numbers."""
+    verbose: bool = False
+
+
+class Run:
+    """A program that runs under a supervisor. A context manager; at its end the run ends too.
+
+    `handle` is its NSM (None: InternalError to everything); the standard streams are as
+    `subprocess.Popen` takes them.
+
+    Raises BadRun for a fabric folder whose name is too long.
+    """
+
+    def __init__(
+        self,
+        program: Sequence[str],
+        handle: Handle | None,
+        options: Options,
+        *,
+        stdin: IO[bytes] | int | None = None,
+        stdout: IO[bytes] | int | None = None,
+        stderr: IO[bytes] | int | None = None,
+    ) -> None:
+        Faults.parse(options.faults)
+        fabric = options.fabric.absolute()
+        if len(os.fsencode(fabric)) + LONGEST_NAME > PATH_MAX:
+            raise BadRun(
+                f"The fabric's folder {fabric} has too long a name: with those of its sockets it "
+                f"takes more than {PATH_MAX} bytes, and no Unix socket does. Give a shorter one."
+            )
+        blocked = options.blocked_signals
+        if blocked is None:
+            blocked = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+        self.counts: dict[str, int] = {}
+        """How often each system call was answered; once the run has ended."""
+        self.failure: str | None = None
+        """Why the run failed, if it was not its program that ended."""
+        self._scratch = tempfile.mkdtemp(prefix="attested-kms-")
+        plan = Plan(
+            program=list(program),
+            environment=dict(os.environ if options.environment is None else options.environment),
+            fabric=str(fabric),
+            scratch=self._scratch,
+            cid=options.cid,
+            role=options.role,
+            rung=options.rung,
+            faults=list(options.faults),
+            overlays=dict(options.overlays),
+            blocked_signals=sorted(int(number) for number in blocked),
+            verbose=options.verbose,
+        )
+        self._control, control = socket.socketpair()
+        self._channel, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with control, channel:
+            ends = (control.fileno(), channel.fileno())
+            self._guardian = subprocess.Popen(  # noqa: S603  # Ours, no shell.
+                [sys.executable, "-I", "-S", "-c", _START, str(_ROOT), *map(str, ends)],
+                pass_fds=(*ends, *options.descriptors),
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+            )
+        self._control.sendall(plan.to_json().encode() + b"\n")
+        self._thread = Thread(
+            target=_answer, args=(self._channel, handle), name="nsm-of-run", daemon=True
+        )
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def process_id(self) -> int:
+        """Of the process to send signals to."""
+        return self._guardian.pid
+
+    def send_signal(self, number: int) -> None:
+        """Send the program a signal."""
+        self._guardian.send_signal(number)
+
+    def set_faults(self, specs: Iterable[str]) -> None:
+        """From now on these go wrong, and no others. Raises BadFault."""
+        wanted = list(specs)
+        Faults.parse(wanted)
+        self._channel.send(b"F" + json.dumps(wanted).encode())
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The program's exit code, negative for a signal, as `subprocess` has it.
+
+        Raises subprocess.TimeoutExpired.
+        """
+        code = self._guardian.wait(timeout)
+        self._take_result()
+        return code
+
+    def close(self) -> None:
+        """End the run if it has not ended, and let go of everything."""
+        # The end of this connection is the end of the run.
+        self._control.shutdown(socket.SHUT_WR)
+        try:
+            self._guardian.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._guardian.kill()
+            self._guardian.wait()
+        self._take_result()
+        self._control.close()
+        self._channel.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._channel.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _take_result(self) -> None:
+        content = b""
+        while part := self._control.recv(1 << 16):
+            content += part
+        if content:
+            result: dict[str, Any] = json.loads(content)
+            self.counts = result.get("counts", {})
+            self.failure = result.get("failed")
+
+
+def _answer(channel: socket.socket, handle: Handle | None) -> None:
+    """Answer the supervisor's questions to the NSM until it ends."""
+    with suppress(ConnectionError):  # It ended between its question and our answer.
+        while message := channel.recv(1 << 16):
+            channel.send(message[:_HEAD] + _respond(handle, message[_HEAD:]))
+
+
+def _respond(handle: Handle | None, request: bytes) -> bytes:
+    try:
+        if handle is not None:
+            return handle(request)
+    except Exception:  # noqa: BLE001  # Logged; the program must get an answer.
+        _log.exception("The NSM failed; the program is told InternalError")
+    return _INTERNAL_ERROR

@@ -1,0 +1,57 @@
+"""The processes of a run: who gets its signals, and how all of them end."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from contextlib import suppress
+from typing import NoReturn
+
+from simulator.interpose import kernel
+from simulator.interpose.files import children
+
+FORWARDED = frozenset(
+    {
+        *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM),
+        *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM),
+    }
+)
+"""What a run passes on to its program."""
+
+_FROM_KERNEL = 128
+"""SI_KERNEL: from the terminal, say, to everybody in its group (sigaction(2))."""
+
+
+def adopt() -> None:
+    """Become the parent of descendants that lose theirs, so that none is lost sight of."""
+    kernel.adopt_orphans()
+
+
+def was_sent_to_us(code: int) -> bool:
+    """Whether a signal with this si_code was sent to this process, not to the whole group."""
+    return code != _FROM_KERNEL
+
+
+def end_descendants() -> None:
+    """Kill every descendant of this process and wait for it. Needs `adopt` before."""
+    while living := list(children(os.getpid())):
+        for process in living:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        for process in living:
+            with suppress(ChildProcessError):
+                os.waitpid(process, 0)
+
+
+def end_as(status: int) -> NoReturn:
+    """End this process as one with this wait status ended, without a second core file."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+        os.kill(os.getpid(), number)
+        os._exit(128 + number)  # Somebody has made this process immune to it.
+    os._exit(os.waitstatus_to_exitcode(status))
