@@ -20,7 +20,7 @@ SECONDS = 30.0
 PYTHON = (sys.executable, "-I", "-S", "-c")
 """Nothing that a test's program needs is outside of the standard library."""
 
-_PRELUDE = """
+_PRELUDE = '''
 import ctypes, errno, fcntl, os, select, signal, socket, stat, struct, sys, threading, time
 
 NSM = 0xC0200A00
@@ -38,13 +38,26 @@ def ask(device, request, room=0x3000):
     fcntl.ioctl(device, NSM, raw, True)
     return answer.raw[: struct.unpack("=QQQQ", raw)[3]]
 
+libc = ctypes.CDLL(None, use_errno=True)
+
+def set_option(one, level, name, content):
+    """socket.setsockopt of a vsock socket takes no bytes."""
+    if libc.setsockopt(one.fileno(), level, name, content, len(content)):
+        raise OSError(ctypes.get_errno(), "setsockopt")
+
+def get_option(one, level, name, room):
+    content, length = ctypes.create_string_buffer(room), ctypes.c_uint(room)
+    if libc.getsockopt(one.fileno(), level, name, content, ctypes.byref(length)):
+        raise OSError(ctypes.get_errno(), "getsockopt")
+    return content.raw[: length.value]
+
 def name_of(call):
     try:
         call()
     except OSError as error:
         return errno.errorcode[error.errno]
     return "OK"
-"""
+'''
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,6 @@ def test_the_rules_of_the_driver(tmp_path: Path, rung: Rung) -> None:
             print(ask(device, DESCRIBE, 0))
             print(name_of(lambda: fcntl.ioctl(device, 0xC0200A01, bytearray(32))))
             print(name_of(lambda: fcntl.ioctl(device, 0xC0100A00, bytearray(32))))
-            libc = ctypes.CDLL(None, use_errno=True)
             def bad(*fields):
                 raw = ctypes.create_string_buffer(struct.pack("=QQQQ", *fields), 32)
                 if libc.ioctl(device, ctypes.c_ulong(NSM), raw):
