@@ -21,7 +21,7 @@ from simulator.interpose.faults import BadFault
 from simulator.interpose.places import ENCLAVE_CID, PARENT_CID
 from simulator.interpose.plan import Role, Rung
 from simulator.interpose.probe import SHORTCOMINGS, NoRung, probe
-from simulator.interpose.run import BadRun, Handle, Options, Run
+from simulator.interpose.run import BadRun, Handle, Options, Run, check_folder
 from simulator.joined import CannotJoin, find_server, joined_enclave
 
 FAILED = 125
@@ -114,6 +114,7 @@ def _cid(request: Request) -> int:
 def _fabric(request: Request, stack: ExitStack) -> Path:
     if request.fabric is None:
         return stack.enter_context(temporary_fabric()).folder
+    check_folder(request.fabric)
     try:
         request.fabric.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -111,12 +111,12 @@ class _Connection:
 
     def __init__(self, endpoint: str, token: str | None) -> None:
         self._endpoint = endpoint
-        parts = urlsplit(endpoint)
         try:
+            parts = urlsplit(endpoint)
             host, port = parts.hostname, parts.port
         except ValueError:
             host = port = None
-        if host is None or parts.scheme != "http":
+        if host is None or not endpoint.startswith("http://"):
             raise CannotJoin(
                 f"{endpoint} is no management endpoint; it looks like http://127.0.0.1:40871."
             )

@@ -46,6 +46,17 @@ class BadRun(ValueError):
     """No run can be so: the message says what is wrong and what to give."""
 
 
+def check_folder(fabric: Path) -> Path:
+    """The absolute path of a fabric's folder. Raises BadRun if its sockets' would be too long."""
+    fabric = fabric.absolute()
+    if len(os.fsencode(fabric)) + LONGEST_NAME > PATH_MAX:
+        raise BadRun(
+            f"The fabric's folder {fabric} has too long a name: with those of its sockets it takes "
+            f"more than {PATH_MAX} bytes, which no Unix socket's path has. Give a shorter one."
+        )
+    return fabric
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What a run is to be like. `fabric` is a folder that exists."""
@@ -86,12 +97,7 @@ class Run:
         stderr: IO[bytes] | int | None = None,
     ) -> None:
         Faults.parse(options.faults)
-        fabric = options.fabric.absolute()
-        if len(os.fsencode(fabric)) + LONGEST_NAME > PATH_MAX:
-            raise BadRun(
-                f"The fabric's folder {fabric} has too long a name: with those of its sockets it "
-                f"takes more than {PATH_MAX} bytes, and no Unix socket does. Give a shorter one."
-            )
+        fabric = check_folder(options.fabric)
         blocked = options.blocked_signals
         if blocked is None:
             blocked = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, []))
