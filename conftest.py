@@ -3,6 +3,8 @@
 The only file that knows more than one target. Options:
 
     --target sim | hardware    what the scenarios run against (default sim)
+    --transport auto | fabric | supervised | open-trap
+                               how the simulator's programs reach its NSM and vsock (default auto)
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ EVIDENCE = {
     "inferred": "concluded from the others",
 }
 
+_stands_on: list[str] = []
+"""How the simulator's programs reach NSM and vsock, in words."""
 _outcomes: dict[tuple[str, str], str] = {}
 
 
@@ -44,6 +48,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=sorted(TARGETS),
         default="sim",
         help="what the scenarios run against",
+    )
+    parser.addoption(
+        "--transport",
+        choices=("auto", "fabric", "supervised", "open-trap"),
+        default="auto",
+        help="how the simulator's programs reach NSM and vsock: by Unix sockets (fabric); as on "
+        "hardware, under the supervisor, by its best technique or by the one that needs nothing "
+        "(open-trap); supervised where this machine can (auto)",
     )
 
 
@@ -105,11 +117,14 @@ def _record(item: pytest.Item) -> Path:
 @pytest.fixture(scope="session")
 def session_target(request: pytest.FixtureRequest) -> Iterator[Target]:
     """The target of this run, opened once."""
-    module, name = TARGETS[request.config.getoption("--target")]
+    chosen = request.config.getoption("--target")
+    module, name = TARGETS[chosen]
+    options = {"transport": request.config.getoption("--transport")} if chosen == "sim" else {}
     try:
-        target: Target = getattr(importlib.import_module(module), name)()
+        target: Target = getattr(importlib.import_module(module), name)(**options)
     except TargetUnavailable as error:
         pytest.exit(str(error), returncode=1)
+    _stands_on.append(getattr(target, "stands_on", ""))
     yield target
     target.close()
 
@@ -154,4 +169,6 @@ def pytest_terminal_summary(
         terminalreporter.write_line(f"{source:10}  {outcome:8} {counts[source, outcome]:4}")
     terminalreporter.write_line(f"{'total':10}  {'':8} {len(rows):4}")
     if name == "sim":
+        for words in _stands_on:
+            terminalreporter.write_line(f"Its programs used {words}.")
         terminalreporter.write_line("A pass in the simulator is not a pass on hardware.")

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, Protocol
 
 from simulator.environment import without_aws
+from simulator.interpose.run import Handle, Options, Run
 
 _START_SECONDS = 30.0
 _END_SECONDS = 5.0
@@ -21,11 +23,21 @@ class ProgramFailed(RuntimeError):
     """A program of the workload did not become ready; the message carries what it printed."""
 
 
-class Program:
+class WorkloadProgram(Protocol):
     """One process of `python -m MODULE`, ready when it has printed the line `ready`.
 
     It ends with this process, however this one ends.
     """
+
+    def wait_until_ready(self) -> None:
+        """Return when it is ready. Raises ProgramFailed if it ends or says nothing instead."""
+
+    def close(self) -> None:
+        """End the process and let go of its output."""
+
+
+class Program:
+    """A WorkloadProgram that finds its peers in the fabric, which its environment names."""
 
     def __init__(
         self, module: str, arguments: Sequence[str], environment: Mapping[str, str]
@@ -46,14 +58,9 @@ class Program:
         stdout = self._process.stdout
         if stdout is None:
             raise RuntimeError("the program was started without a pipe")
-        if _first_line(stdout, time.monotonic() + _START_SECONDS) != b"ready\n":
+        if not _is_ready(stdout):
             self.end()
-            self._errors.seek(0)
-            errors = self._errors.read().decode(errors="replace").strip() or "nothing"
-            raise ProgramFailed(
-                f"{self._name} did not become ready in {_START_SECONDS:.0f} seconds; it ended with "
-                f"code {self._process.returncode} and printed: {errors}"
-            )
+            raise _failure(self._name, self._process.returncode, self._errors)
 
     def end(self) -> None:
         """End the process and wait for it; does nothing if it has ended."""
@@ -72,6 +79,58 @@ class Program:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
+
+
+class SupervisedProgram:
+    """A WorkloadProgram as on hardware: what it asks of `/dev/nsm` and vsock is answered."""
+
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        handle: Handle | None,
+        options: Options,
+    ) -> None:
+        self._name = module
+        self._errors = TemporaryFile()  # noqa: SIM115  # `close` closes it.
+        reader, writer = os.pipe()
+        self._output = os.fdopen(reader, "rb")
+        with os.fdopen(writer, "wb") as output:
+            self._run = Run(
+                [sys.executable, "-m", module, *arguments],
+                handle,
+                replace(options, environment={**without_aws(os.environ), **environment}),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=self._errors,
+            )
+
+    def wait_until_ready(self) -> None:
+        """Return when it is ready. Raises ProgramFailed if it ends or says nothing instead."""
+        if not _is_ready(self._output):
+            self._run.close()
+            raise _failure(self._name, self._run.wait(), self._errors)
+
+    def close(self) -> None:
+        """End the process and let go of its output."""
+        self._run.close()
+        self._output.close()
+        self._errors.close()
+
+
+def _is_ready(output: IO[bytes]) -> bool:
+    return _first_line(output, time.monotonic() + _START_SECONDS) == b"ready\n"
+
+
+def _failure(name: str, code: int, errors: IO[bytes]) -> ProgramFailed:
+    errors.seek(0)
+    printed = errors.read().decode(errors="replace").strip() or "nothing"
+    return ProgramFailed(
+        f"{name} did not become ready in {_START_SECONDS:.0f} seconds; it ended with code {code} "
+        f"and printed: {printed}"
+    )
 
 
 def _first_line(stream: IO[bytes], deadline: float) -> bytes:

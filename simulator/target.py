@@ -38,13 +38,17 @@ from scenarios.target import (
     Refused,
     Result,
     Statement,
+    TargetUnavailable,
 )
 from scenarios.workload import frames, messages
-from scenarios.workload.transport import FABRIC_ENCLAVE_CID
+from scenarios.workload.transport import FABRIC_ENCLAVE_CID, PARENT_CID
 from simulator.clock import SimulatedClock
 from simulator.environment import away_from_aws
 from simulator.fabric import Fabric, temporary_fabric
-from simulator.processes import Program
+from simulator.interpose.plan import Role, Rung
+from simulator.interpose.probe import NoRung, probe
+from simulator.interpose.run import Handle, Options
+from simulator.processes import Program, SupervisedProgram, WorkloadProgram
 
 REGION = "us-east-1"
 CONTROL_PORT = 5000
@@ -212,10 +216,40 @@ class SimulatedEnclave:
         return messages.result_of(answer)
 
 
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """How the workload's programs reach the NSM and each other.
+
+    Without `rung` by Unix sockets, as ATTESTED_KMS_FABRIC tells them, on every system. With one as
+    on hardware, by /dev/nsm and AF_VSOCK, under the supervisor.
+    """
+
+    rung: Rung | None
+    words: str
+
+
+def transport_named(name: str) -> Transport:
+    """The transport `fabric`, `supervised`, `open-trap`, or `auto`: supervised where that works.
+
+    Raises TargetUnavailable.
+    """
+    fabric = "Unix sockets of the fabric"
+    if name == "fabric":
+        return Transport(None, fabric)
+    try:
+        rung = probe().choose(isolate=False if name == "open-trap" else None)
+    except NoRung as error:
+        if name == "auto":
+            return Transport(None, f"{fabric}: {str(error).removesuffix('.')}")
+        raise TargetUnavailable(f"The workload cannot be supervised: {error}") from error
+    return Transport(rung, f"/dev/nsm and AF_VSOCK under the supervisor, by {rung.value}")
+
+
 class SimulatorTarget:
     """A parent instance made of fakes. Use as a context manager, or `close` it.
 
-    Until then the AWS variables and proxies of this process are put aside.
+    Until then the AWS variables and proxies of this process are put aside. `transport` is as
+    `transport_named` takes it. Raises TargetUnavailable.
     """
 
     name = "simulator"
@@ -223,7 +257,10 @@ class SimulatorTarget:
     role_arn = default_principal(DEFAULT_ACCOUNT_ID).principal_arn
     account_root = f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:root"
 
-    def __init__(self) -> None:
+    def __init__(self, transport: str = "fabric") -> None:
+        # First, since it forks.
+        self._transport = transport_named(transport)
+        self.stands_on = self._transport.words
         self._stack = ExitStack()
         self._enclave_stack = ExitStack()
         self._enclave: SimulatedEnclave | None = None
@@ -243,11 +280,10 @@ class SimulatorTarget:
         self.kms = SimulatedKms(server.endpoint, self.fake)
         self._stack.callback(self.kms.client.close)
         self._fabric = self._stack.enter_context(temporary_fabric())
-        proxy = Program(
+        proxy = self._program(
             "scenarios.workload.kms_proxy_host",
             ["--port", str(PROXY_PORT), "--region", REGION, "--endpoint-url", server.endpoint],
             {
-                **self._fabric.environment,
                 "AWS_ACCESS_KEY_ID": _PARENT_CREDENTIALS["aws_access_key_id"],
                 "AWS_SECRET_ACCESS_KEY": _PARENT_CREDENTIALS["aws_secret_access_key"],
             },
@@ -286,15 +322,39 @@ class SimulatorTarget:
         )
         module = NitroSecurityModule(identity, self.pki, self.clock)
         stack = self._enclave_stack
-        stack.enter_context(NsmSocketServer(module.handle, self._fabric.nsm_socket))
-        program = Program(
+        if self._transport.rung is None:
+            stack.enter_context(NsmSocketServer(module.handle, self._fabric.nsm_socket))
+        program = self._program(
             "scenarios.workload.enclave",
             ["--control-port", str(CONTROL_PORT), "--proxy-port", str(PROXY_PORT)],
-            self._fabric.environment,
+            {},
+            module.handle,
         )
         stack.callback(program.close)
         program.wait_until_ready()
         return SimulatedEnclave(self._fabric, self.fake, debug=debug)
+
+    def _program(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        handle: Handle | None = None,
+    ) -> WorkloadProgram:
+        """Start a program of the enclave's, whose NSM is `handle`, or without one the parent's."""
+        rung = self._transport.rung
+        if rung is None:
+            return Program(module, arguments, {**self._fabric.environment, **environment})
+        if handle is None:
+            side = Options(
+                fabric=self._fabric.folder,
+                rung=Rung.OPEN_TRAP,
+                cid=PARENT_CID,
+                role=Role.PARENT,
+            )
+        else:
+            side = Options(fabric=self._fabric.folder, rung=rung, cid=FABRIC_ENCLAVE_CID)
+        return SupervisedProgram(module, arguments, environment, handle=handle, options=side)
 
     def key(self, statements: Sequence[Statement]) -> SimulatedKey:
         """A new key with the administrator statement and `statements`."""

@@ -103,6 +103,7 @@ class Run:
             blocked = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, []))
         self.counts: dict[str, int] = {}
         """How often each system call was answered; once the run has ended."""
+        self._closed = False
         self.failure: str | None = None
         """Why the run failed, if it was not its program that ended."""
         self._scratch = tempfile.mkdtemp(prefix="attested-kms-")
@@ -168,11 +169,15 @@ class Run:
         Raises subprocess.TimeoutExpired.
         """
         code = self._guardian.wait(timeout)
-        self._take_result()
+        if not self._closed:
+            self._take_result()
         return code
 
     def close(self) -> None:
-        """End the run if it has not ended, and let go of everything."""
+        """End the run if it has not ended, and let go of everything. Once is enough."""
+        if self._closed:
+            return
+        self._closed = True
         # The end of this connection is the end of the run.
         self._control.shutdown(socket.SHUT_WR)
         try:

@@ -81,6 +81,38 @@ def test_the_hardware_target_says_in_a_sentence_that_it_is_not_there() -> None:
     assert "Traceback" not in result.stdout
 
 
+ONE = ("scenarios", "-k", "test_empty_recipient")
+
+
+def test_the_suite_says_what_it_stood_on() -> None:
+    result = pytest_in(ROOT, *ONE, "--transport", "fabric")
+    assert result.returncode == 0, result.stdout
+    assert "Its programs used Unix sockets of the fabric." in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("transport", "sentence"),
+    [
+        ("supervised", "The workload cannot be supervised: nothing works here."),
+        ("auto", "Its programs used Unix sockets of the fabric: nothing works here."),
+    ],
+)
+def test_where_nothing_can_be_supervised(transport: str, sentence: str) -> None:
+    elsewhere = (
+        "import sys, pytest; from simulator.interpose import probe; "
+        "probe._why_not_supervise = lambda: 'nothing works here'; sys.exit(pytest.main())"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", elsewhere, "-p", "no:cacheprovider", *ONE, "--transport", transport],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert sentence in result.stdout
+    assert (result.returncode == 0) == (transport == "auto")
+
+
 def test_an_unknown_target_is_wrong_usage() -> None:
     result = pytest_in(ROOT, "scenarios", "--target", "moon")
     assert result.returncode == pytest.ExitCode.USAGE_ERROR
@@ -99,6 +131,7 @@ def test_needy(target):
 
 def test_a_missing_capability_skips_with_its_name(tmp_path: Path) -> None:
     poor = "class PoorTarget:\n    name = 'poor'\n    capabilities = frozenset()\n"
+    poor += "    def __init__(self, transport):\n        pass\n"
     poor += "    def close(self):\n        pass\n"
     (tmp_path / "poor.py").write_text(poor)
     (tmp_path / "simulator").mkdir()
