@@ -1,18 +1,20 @@
-"""What `attested-kms run` puts around a program: an NSM, a fabric, the run, its end.
+"""What `attested-kms run` puts around a program: an NSM, a fabric, a parent, the run, its end.
 
-The run itself is `simulator.interpose`; here its NSM is made, or that of a server is joined.
+The run itself is `simulator.interpose`; here its NSM and KMS are made, or those of a server joined.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from simulator.enclaves import BadEnclave, Enclaves
 from simulator.fabric import temporary_fabric
@@ -23,7 +25,14 @@ from simulator.interpose.plan import Role, Rung
 from simulator.interpose.probe import SHORTCOMINGS, NoRung, probe
 from simulator.interpose.run import BadRun, Handle, Options, Run, check_folder
 from simulator.joined import CannotJoin, find_server, joined_enclave
+from simulator.run_services import BadService, Forward, Services, Trust, offered
 
+if TYPE_CHECKING:
+    from kms_fake import KmsFake
+    from simulator.parent_services.imds import Instance
+
+DEFAULT_ACCOUNT = "123456789012"
+DEFAULT_REGION = "us-east-1"
 FAILED = 125
 USAGE = 2
 
@@ -48,13 +57,17 @@ class Request:
     role_arn: str | None = None
     instance_id: str | None = None
     debug_mode: bool = False
-    region: str = "us-east-1"
+    region: str | None = None
+    """None for that of the joined server, or us-east-1."""
     isolate: bool | None = None
     fabric: Path | None = None
     join: str | None = None
     token: str | None = None
     seed: str | None = None
     faults: tuple[str, ...] = ()
+    kms: bool = False
+    imds_port: int | None = None
+    forwards: tuple[str, ...] = ()
     verbose: bool = False
 
 
@@ -70,26 +83,32 @@ def run(request: Request, tell: Callable[[str], None]) -> int:
     note(f"runs by {rung.value}")
     for shortcoming in SHORTCOMINGS[rung]:
         note(f"not as on hardware: {shortcoming}")
+    # As it is now: to make a KMS puts aside what is AWS's in it.
+    environment = dict(os.environ)
     try:
         with ExitStack() as stack:
-            handle = stack.enter_context(_nsm(request, tell, note))
+            fabric = _fabric(request, stack)
+            world = stack.enter_context(_world(request, tell, note))
+            trust = stack.enter_context(_parent(request, world, fabric, rung, environment))
             options = Options(
-                fabric=_fabric(request, stack),
+                fabric=fabric,
                 rung=rung,
                 cid=_cid(request),
                 role=request.role,
+                environment={**environment, **trust.environment},
                 faults=request.faults,
+                overlays=trust.overlays,
                 descriptors=_inherited(),
                 blocked_signals=mask,
                 verbose=request.verbose,
             )
             note(f"CID {options.cid} in the fabric {options.fabric}")
-            started = stack.enter_context(Run(request.program, handle, options))
+            started = stack.enter_context(Run(request.program, world.handle, options))
             status = _wait(started)
             counts = ", ".join(f"{name} {count}" for name, count in started.counts.items())
             note(f"answered: {counts or 'nothing'}")
             return status
-    except (BadFault, BadRun) as error:
+    except (BadFault, BadRun, BadService) as error:
         raise CannotRun(str(error), exit_code=USAGE) from error
 
 
@@ -132,46 +151,130 @@ def _fabric(request: Request, stack: ExitStack) -> Path:
     return request.fabric
 
 
+@dataclass(frozen=True, slots=True)
+class _World:
+    """Whose enclave it is."""
+
+    handle: Handle | None
+    """Its NSM; None for a parent, which has none."""
+    region: str
+    account: str
+    kms_endpoint: str | None
+    fake: KmsFake | None = None
+    """The run's own KMS, if that is what answers there."""
+
+
 @contextmanager
-def _nsm(
+def _world(
     request: Request, tell: Callable[[str], None], note: Callable[[str], None]
-) -> Iterator[Handle | None]:
-    """The NSM of the enclave; None for a parent, which has none."""
+) -> Iterator[_World]:
     if request.role is Role.PARENT:
-        yield None
+        yield _World(None, "", "", None)
         return
-    context = _own_nsm(request) if request.join is None else _joined_nsm(request, tell)
-    with context as (handle, enclave):
-        note(f"enclave {enclave['enclave_id']}")
-        for index in ("0", "1", "2", "3", "4", "8"):
-            note(f"PCR{index} {enclave['pcrs'][index]}")
-        yield handle
-
-
-_Nsm = tuple[Handle, Mapping[str, Any]]
-"""An NSM, and its enclave as POST /enclaves describes it."""
+    context = _own_world(request, note) if request.join is None else _joined(request, tell, note)
+    with context as world:
+        yield world
 
 
 @contextmanager
-def _joined_nsm(request: Request, tell: Callable[[str], None]) -> Iterator[_Nsm]:
+def _joined(
+    request: Request, tell: Callable[[str], None], note: Callable[[str], None]
+) -> Iterator[_World]:
     try:
         server = find_server(request.join or "", request.token)
-        with joined_enclave(server, _wanted(request), tell) as joined:
-            yield joined
+        with joined_enclave(server, _wanted(request), tell) as (handle, enclave):
+            _describe(enclave, note)
+            region = request.region or server.region
+            yield _World(handle, region, server.account, server.kms_endpoint)
     except CannotJoin as error:
         raise CannotRun(str(error)) from error
 
 
 @contextmanager
-def _own_nsm(request: Request) -> Iterator[_Nsm]:
+def _own_world(request: Request, note: Callable[[str], None]) -> Iterator[_World]:
     from nsm_fake import NsmPki, system_clock
 
+    region = request.region or DEFAULT_REGION
     pki = NsmPki(None if request.seed is None else request.seed.encode())
     try:
-        enclave = Enclaves(pki, system_clock, region=request.region).create(_wanted(request))
+        enclave = Enclaves(pki, system_clock, region=region).create(_wanted(request))
     except BadEnclave as error:
         raise CannotRun(str(error).replace("pcrs.", "--pcr"), exit_code=USAGE) from error
-    yield enclave.nsm.handle, enclave.describe()
+    _describe(enclave.describe(), note)
+    handle = enclave.nsm.handle
+    account = _account(request)
+    if not request.kms:
+        yield _World(handle, region, account, None)
+        return
+    from kms_fake import KmsFake, serving
+    from kms_fake.roots import root_from_der
+    from simulator.environment import away_from_aws
+
+    fake = KmsFake([root_from_der(pki.root_certificate_der)], clock=system_clock, account=account)
+    with away_from_aws(), serving(fake) as server:
+        yield _World(handle, region, account, server.endpoint, fake)
+
+
+def _account(request: Request) -> str:
+    """That of the parent's role."""
+    match = re.fullmatch(r"arn:[^:]+:iam::([0-9]{12}):.*", request.role_arn or "")
+    return match[1] if match else DEFAULT_ACCOUNT
+
+
+@contextmanager
+def _parent(
+    request: Request,
+    world: _World,
+    fabric: Path,
+    rung: Rung,
+    environment: Mapping[str, str],
+) -> Iterator[Trust]:
+    """What the parent offers, and who it is at KMS."""
+    forwards = tuple(Forward.parse(text) for text in request.forwards)
+    instance = None
+    if request.imds_port is not None or world.fake is not None:
+        instance = _instance(request, world)
+    if world.fake is not None and instance is not None:
+        # Whatever credentials the program has, they can only be the parent's.
+        world.fake.default_caller = instance.caller()
+    services = Services(
+        kms_endpoint=world.kms_endpoint if request.kms else None,
+        imds_port=request.imds_port,
+        forwards=forwards,
+        region=world.region,
+    )
+    with (
+        TemporaryDirectory(prefix="attested-kms-") as scratch,
+        offered(
+            services,
+            fabric,
+            instance,
+            rung=rung,
+            environment=environment,
+            scratch=Path(scratch),
+        ) as trust,
+    ):
+        yield trust
+
+
+def _instance(request: Request, world: _World) -> Instance:
+    from simulator.parent_services.imds import BadInstance, Instance
+
+    default = Instance.default(world.account, world.region)
+    try:
+        return replace(
+            default,
+            role_arn=request.role_arn or default.role_arn,
+            instance_id=request.instance_id or default.instance_id,
+        )
+    except BadInstance as error:
+        raise BadService(f"--role-arn: {error}") from error
+
+
+def _describe(enclave: Mapping[str, Any], note: Callable[[str], None]) -> None:
+    note(f"enclave {enclave['enclave_id']}")
+    for index in ("0", "1", "2", "3", "4", "8"):
+        note(f"PCR{index} {enclave['pcrs'][index]}")
 
 
 def _wanted(request: Request) -> dict[str, Any]:

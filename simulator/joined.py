@@ -31,6 +31,7 @@ class Server:
     management_endpoint: str
     kms_endpoint: str
     region: str
+    account: str
     token: str | None = None
 
 
@@ -41,18 +42,19 @@ def find_server(place: str, token: str | None) -> Server:
     """
     if place.startswith(("http://", "https://")):
         endpoint = place.rstrip("/")
-        description = _Connection(endpoint, token).json("GET", "/server")
-        return Server(endpoint, str(description["kms_endpoint"]), str(description["region"]), token)
-    line = _read_line(Path(place))
-    if "management_endpoint" not in line:
-        raise CannotJoin(
-            f"The server of {place} has no management listener; start it with --management-port 0."
-        )
-    server = Server(
-        str(line["management_endpoint"]), str(line["kms_endpoint"]), str(line["region"]), token
+    else:
+        line = _read_line(Path(place))
+        if "management_endpoint" not in line:
+            raise CannotJoin(
+                f"The server of {place} has no management listener; start it with "
+                "--management-port 0."
+            )
+        endpoint = str(line["management_endpoint"])
+    # What the server says now, not what a file may have kept of another.
+    said = _Connection(endpoint, token).json("GET", "/server")
+    return Server(
+        endpoint, str(said["kms_endpoint"]), str(said["region"]), str(said["account"]), token
     )
-    _Connection(server.management_endpoint, token).json("GET", "/server")
-    return server
 
 
 def _read_line(path: Path) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from pathlib import Path
@@ -84,12 +85,42 @@ def _configure_machine(group: argparse._ArgumentGroup) -> None:
         f"(its token in {TOKEN_VARIABLE})",
     )
     group.add_argument(
+        "--kms",
+        action="store_true",
+        help="KMS at CID 3, port 8000, behind TLS as kms.REGION.amazonaws.com, as vsock-proxy "
+        "gives it: that of --join, or one of this run's own. The program is made to trust its CA, "
+        "unless its roots are compiled into it",
+    )
+    group.add_argument(
+        "--imds",
+        type=_vsock_port,
+        metavar="PORT",
+        help="the parent's instance metadata service (version 2) at this port of CID 3, with the "
+        "credentials of the role",
+    )
+    group.add_argument(
+        "--forward",
+        action="append",
+        default=[],
+        metavar="PORT=HOST:PORT",
+        help="a port of CID 3 that leads to a TCP address; may stand several times",
+    )
+    group.add_argument(
+        "--region", metavar="NAME", help="the AWS Region (default: the server's, or us-east-1)"
+    )
+    group.add_argument(
         "--fault",
         action="append",
         default=[],
         metavar="TARGET=ACTION",
         help="let something go wrong; may stand several times",
     )
+
+
+def _vsock_port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 0xFFFF_FFFF):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a vsock port; give a number above 0")
+    return int(text)
 
 
 def _cid(text: str) -> int:
@@ -108,6 +139,8 @@ def run(options: argparse.Namespace) -> int:
         from simulator.interpose.probe import probe
 
         raise CommandFailed(f"{probe().reasons.popitem()[1]}.", exit_code=_FAILED)
+    # What a service of the parent has to say is for the user.
+    logging.basicConfig(format="attested-kms run: %(message)s", level=logging.WARNING)
     from simulator.enclave_run import CannotRun, Request
     from simulator.enclave_run import run as run_program
     from simulator.interpose.plan import Role
@@ -127,7 +160,11 @@ def run(options: argparse.Namespace) -> int:
         join=options.join,
         token=os.environ.get(TOKEN_VARIABLE) or None,
         seed=options.seed,
+        region=options.region,
         faults=tuple(options.fault),
+        kms=options.kms,
+        imds_port=options.imds,
+        forwards=tuple(options.forward),
         verbose=options.verbose,
     )
     try:
@@ -150,6 +187,7 @@ def _check_usage(options: argparse.Namespace, program: list[str]) -> None:
         for name in (
             *(f"pcr{index}" for index in _MEASURED),
             *("role_arn", "instance_id", "debug_mode", "seed", "join", "isolate"),
+            *("kms", "imds", "forward", "region"),
         )
         if getattr(options, name)
     ]

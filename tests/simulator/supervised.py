@@ -20,7 +20,7 @@ SECONDS = 30.0
 PYTHON = (sys.executable, "-I", "-S", "-c")
 """Nothing that a test's program needs is outside of the standard library."""
 
-_PRELUDE = '''
+PRELUDE = '''
 import ctypes, errno, fcntl, os, select, signal, socket, stat, struct, sys, threading, time
 
 NSM = 0xC0200A00
@@ -91,7 +91,7 @@ def needs(rung: Rung) -> None:
 
 def python(code: str) -> list[str]:
     """The command of a Python program with what such programs need at hand."""
-    return [*PYTHON, _PRELUDE + textwrap.dedent(code)]
+    return [*PYTHON, PRELUDE + textwrap.dedent(code)]
 
 
 def new_nsm() -> NitroSecurityModule:
