@@ -10,18 +10,17 @@ from __future__ import annotations
 import re
 
 from kms_fake.callers import DEFAULT_INSTANCE_ID
-from kms_fake.principals import Principal
+from kms_fake.principals import NAME, PATH, Principal
 
-# "IAM and AWS STS quotas, name requirements, and character limits" (documented).
-_NAME = r"[A-Za-z0-9_+=,.@-]+"
-_PATH = r"(?:[!-)+-.0->@-~]+/)*"
 _IAM = re.compile(
     r"arn:(?P<partition>aws(?:-[a-z]+)*):iam::(?P<account>[0-9]{12}):"
-    rf"(?:root|(?P<kind>user|role)/{_PATH}(?P<name>{_NAME}))"
+    rf"(?:root|(?P<kind>user|role)/{PATH}(?P<name>{NAME}))"
 )
+# roleSessionNameType of the service model of STS (botocore, data/sts/2011-06-15/service-2.json):
+# 2 to 64 characters of [\w+=,.@-], the + among them, of which \w is ASCII here as in IAM's names.
 _SESSION = re.compile(
     r"arn:(?P<partition>aws(?:-[a-z]+)*):sts::(?P<account>[0-9]{12}):"
-    rf"assumed-role/(?P<role>{_NAME})/(?P<session>[A-Za-z0-9_=,.@-]{{2,64}})"
+    rf"assumed-role/(?P<role>{NAME})/(?P<session>[A-Za-z0-9_+=,.@-]{{2,64}})"
 )
 
 CALLER_ARNS = (

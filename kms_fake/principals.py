@@ -115,18 +115,21 @@ class Unlisted:
         return Match.NONE if spared else Match.NAMED
 
 
+# "IAM and AWS STS quotas, name requirements, and character limits" (documented).
+NAME = r"[A-Za-z0-9_+=,.@-]+"
+"""The name of a user, a role or a session, whose lengths are others' business: an expression."""
+PATH = r"(?:[!-)+-.0->@-~]+/)*"
+"""What stands before the name of a user or a role: printable ASCII, less the separator and the
+wildcards. An expression too."""
+
 EVERYBODY = Listed(everybody=True, arns=frozenset(), accounts=frozenset())
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _ACCOUNT_ARN = re.compile(r"arn:aws(-[a-z]+)*:iam::[0-9]{12}:root")
-# "IAM and AWS STS quotas, name requirements, and character limits" (documented).
-_NAME = r"[A-Za-z0-9_+=,.@-]+"
-# Printable ASCII, less the separator and the wildcards.
-_PATH = r"(?:[!-)+-.0->@-~]+/)*"
 _IDENTITY_ARN = re.compile(
     r"arn:aws(?:-[a-z]+)*:"
-    rf"(?:iam::[0-9]{{12}}:(?:user|role)/{_PATH}{_NAME}"
-    rf"|sts::[0-9]{{12}}:(?:assumed-role/{_NAME}/{_NAME}|federated-user/{_NAME}))"
+    rf"(?:iam::[0-9]{{12}}:(?:user|role)/{PATH}{NAME}"
+    rf"|sts::[0-9]{{12}}:(?:assumed-role/{NAME}/{NAME}|federated-user/{NAME}))"
 )
 _SERVICE = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 

@@ -30,6 +30,19 @@ def test_a_session_is_of_a_role_without_a_path() -> None:
     assert principal_of_arn(arn) == Principal(arn, ACCOUNT, role)
 
 
+# The ends of what roleSessionNameType of the service model of STS takes.
+@pytest.mark.parametrize("name", ["ab", "_+=,.@-", "+42", "a" * 64])
+def test_a_session_has_any_name_that_sts_takes(name: str) -> None:
+    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/enclave/{name}"
+    assert principal_of_arn(arn).arn == arn
+
+
+@pytest.mark.parametrize("name", ["a", "a" * 65, "a b", "a/b", "a:b", "a*", "\u00e9t\u00e9"])
+def test_a_session_has_no_name_that_sts_refuses(name: str) -> None:
+    with pytest.raises(NoCaller):
+        principal_of_arn(f"arn:aws:sts::{ACCOUNT}:assumed-role/enclave/{name}")
+
+
 @pytest.mark.parametrize(
     "arn",
     [

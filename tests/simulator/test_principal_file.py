@@ -49,9 +49,9 @@ def problems(folder: Path, principals: dict[str, Any]) -> list[str]:
             ),
         ),
         (
-            {"arn": "role/enclave", "session_name": "ci@build"},
+            {"arn": "role/enclave", "session_name": "ci+job@build"},
             Principal(
-                "arn:aws:sts::111122223333:assumed-role/enclave/ci@build",
+                "arn:aws:sts::111122223333:assumed-role/enclave/ci+job@build",
                 "111122223333",
                 "arn:aws:iam::111122223333:role/enclave",
             ),
