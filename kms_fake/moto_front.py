@@ -127,7 +127,11 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
         return self._with_arn(super().cancel_key_deletion())
 
     def replicate_key(self) -> str:
-        """moto's own, which replaces a key that is there and forgets the replica's own members."""
+        """moto's own, which replaces a key that is there and forgets the replica's own members.
+
+        Without Policy "AWS KMS attaches the default key policy", whatever that of the primary key
+        is, and tags are not shared either ("ReplicateKey", AWS KMS API Reference, documented).
+        """
         policy = self._get_param("Policy")
         region = str(self._get_param("ReplicaRegion"))
         key_id = self.kms_backend.get_key_id(str(self._get_param("KeyId")))
@@ -136,14 +140,19 @@ class AttestedKmsResponse(KmsResponse):  # type: ignore[misc]  # moto ships no t
         answer: str = super().replicate_key()
         backend = kms_backends[self.current_account][region]
         backend.update_key_description(key_id, self._get_param("Description") or "")
-        if policy is not None:
-            backend.put_key_policy(key_id, policy)
+        default: str = backend.keys[key_id].generate_default_policy()
+        members = json.loads(answer)
+        members["ReplicaPolicy"] = default if policy is None else policy
+        backend.put_key_policy(key_id, members["ReplicaPolicy"])
+        tags = self._get_param("Tags") or []
+        backend.tag_resource(key_id, {tag["TagKey"]: tag["TagValue"] for tag in tags})
+        members["ReplicaTags"] = tags
         # Not shared properties ("Multi-Region keys in AWS KMS"), but moto's copy shares them.
         backend.keys[key_id].grants, backend.keys[key_id].aliases = {}, {}
         if self.neighbour.key is not None:
             replica = MotoKeys(self.current_account, region).named(key_id)
             self.neighbour.key.share_materials(replica)
-        return self._with_metadata("ReplicaKeyMetadata", answer, region)
+        return self._with_metadata("ReplicaKeyMetadata", json.dumps(members), region)
 
     def create_key(self) -> str:
         """moto's own, with a policy that this KMS can enforce."""

@@ -18,7 +18,18 @@ from moto.kms.responses import KmsResponse
 from kms_fake import KmsFake, mock_attested_kms, serving
 from scenarios.workload.envelope import open_cms
 from tests.kms_fake.conftest import client
-from tests.kms_fake.world import PCR0, PCRS, ROLE, Document, pkcs1, policy, rsa_key, statement
+from tests.kms_fake.recorded import tags
+from tests.kms_fake.world import (
+    PCR0,
+    PCRS,
+    ROLE,
+    ROOT_PRINCIPAL,
+    Document,
+    pkcs1,
+    policy,
+    rsa_key,
+    statement,
+)
 
 LOCKOUT = "The new key policy will not allow you to update the key policy in the future."
 UNCHECKED = {"BypassPolicyLockoutSafetyCheck": True}
@@ -154,6 +165,24 @@ def test_a_replica_has_the_policy_it_was_given(kms: Any) -> None:
     for region in ("eu-west-1", "us-east-1"):  # Where the replica is, and where the key is.
         with pytest.raises(kms.exceptions.AlreadyExistsException):
             kms.replicate_key(KeyId=elsewhere["KeyId"], ReplicaRegion=region)
+
+
+def test_a_replica_without_policy_and_tags_has_the_default_ones(kms: Any) -> None:
+    made = kms.create_key(MultiRegion=True, Policy=policy(statement()), Tags=tags("primary"))
+    key = made["KeyMetadata"]["KeyId"]
+    answer = kms.replicate_key(KeyId=key, ReplicaRegion="eu-west-1")
+    backend = kms_backends["123456789012"]["eu-west-1"]
+    default = json.loads(backend.keys[key].policy)
+    assert default["Statement"][0]["Principal"] == {"AWS": ROOT_PRINCIPAL}
+    assert json.loads(answer["ReplicaPolicy"]) == default
+    assert (answer["ReplicaTags"], backend.list_resource_tags(key)["Tags"]) == ([], [])
+    answer = kms.replicate_key(
+        KeyId=key, ReplicaRegion="us-west-2", Policy=policy(statement()), Tags=tags("replica")
+    )
+    assert answer["ReplicaPolicy"] == policy(statement())
+    assert answer["ReplicaTags"] == tags("replica")
+    tagged = kms_backends["123456789012"]["us-west-2"].list_resource_tags(key)
+    assert tagged["Tags"] == tags("replica")
 
 
 def test_an_rsa_ciphertext_opens_with_its_own_algorithm_only(kms: Any) -> None:
