@@ -163,6 +163,12 @@ def wrong_algorithm(call: Call) -> str | None:
     return f"The key cannot be used for {call.operation.value} with {call.algorithm}."
 
 
+def asymmetric_context(call: Call) -> str | None:
+    if not call.context or (call.key is not None and call.key.is_symmetric):
+        return None
+    return "a context"
+
+
 def does_not_open(call: Call) -> str | None:
     return "" if call.plaintext is None else None
 

@@ -230,6 +230,14 @@ def encryption_algorithm(request: Request) -> str | None:
     return _incompatible(algorithm, key)
 
 
+def asymmetric_context(request: Request) -> str | None:
+    used = [(request.key, request.encryption_context)]
+    if isinstance(request.source_key, KmsKey) and request.operation == "ReEncrypt":
+        used.append((request.source_key, request.members.get("SourceEncryptionContext", {})))
+    unfit = (key for key, context in used if context and key and not key.is_symmetric)
+    return next((key.arn for key in unfit), None)
+
+
 def signing_algorithm(request: Request) -> str | None:
     return _unfit(request, "SigningAlgorithm", asymmetric.signing_algorithms)
 

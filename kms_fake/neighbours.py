@@ -17,7 +17,7 @@ from kms_fake.errors import KmsRefusal
 from kms_fake.evidence import Evidence
 from kms_fake.neighbour_request import NeighbourRequest
 from kms_fake.other_refusals import LIMIT, OtherRefusal
-from kms_fake.rules import FOREIGN_CIPHERTEXT, NO_SIZE, WRONG_KEY
+from kms_fake.rules import FOREIGN_CIPHERTEXT, NO_CONTEXT, NO_SIZE, WRONG_KEY
 
 _DOCUMENTED = Evidence.DOCUMENTED
 _REPORTED = Evidence.REPORTED
@@ -279,6 +279,12 @@ NEIGHBOUR_RULES: tuple[NeighbourRule, ...] = (
         "encrypt.algorithm", "InvalidKeyUsageException", "{}",
         checks.encryption_algorithm, _ENCRYPTING, _DOCUMENTED, _INFERRED,
         '"Encrypt", AWS KMS API Reference; the text is that recorded for GenerateMac',
+    ),
+    _rule(
+        "encrypt.encryption-context", "ValidationException", NO_CONTEXT,
+        checks.asymmetric_context, _ENCRYPTING, _REPORTED, _REPORTED,
+        "Encrypt: floci-io/floci, pull request 3038, errors as measured on real KMS; ReEncrypt "
+        "inferred from it",
     ),
     _rule(
         "signature.algorithm", "InvalidKeyUsageException", "{}",

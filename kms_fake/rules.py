@@ -39,6 +39,7 @@ FOREIGN_CIPHERTEXT = (
     "The ciphertext refers to a customer master key that does not exist, does not exist in this "
     "region, or you are not allowed to access."
 )
+NO_CONTEXT = "EncryptionContext is not supported when encrypting/decrypting with asymmetric CMKs."
 WRONG_KEY = "The key ID in the request does not identify a CMK that can perform this operation."
 
 
@@ -274,6 +275,13 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "key.algorithm", "InvalidKeyUsageException", None, checks.wrong_algorithm,
         _DOCUMENTED, _UNKNOWN, _INFERRED, '"Decrypt", AWS KMS API Reference',
+    ),
+    Rule(
+        "key.encryption-context", "ValidationException", NO_CONTEXT, checks.asymmetric_context,
+        _REPORTED, _REPORTED, _INFERRED,
+        "floci-io/floci, pull request 3038, errors as measured on real KMS in us-east-1; "
+        '"Decrypt", AWS KMS API Reference: on symmetric encryption keys only',
+        operations=DECRYPT,
     ),
     Rule(
         "ciphertext.decryption", "InvalidCiphertextException", "", checks.does_not_open,

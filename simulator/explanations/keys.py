@@ -194,6 +194,16 @@ EXPLANATIONS = (
         causes=(Cause("An algorithm of RSA with a symmetric key, or the reverse", "describe-key"),),
     ),
     Explanation(
+        id="key.encryption-context",
+        error="ValidationException: EncryptionContext is not supported when encrypting/decrypting "
+        "with asymmetric CMKs.",
+        texts=("EncryptionContext is not supported when encrypting/decrypting with asymmetric",),
+        meaning="Only symmetric encryption keys take an EncryptionContext, and this one is not.",
+        fix="Leave EncryptionContext out, or encrypt under a key of spec SYMMETRIC_DEFAULT.",
+        causes=(Cause("Code written for a symmetric key", "describe-key shows KeySpec"),),
+        rules=("encrypt.encryption-context",),
+    ),
+    Explanation(
         id="key.mac-algorithm",
         error="InvalidKeyUsageException: Algorithm ... is incompatible with key spec ...",
         texts=("Algorithm HMAC_{} is incompatible with key spec",),

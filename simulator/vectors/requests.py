@@ -58,6 +58,7 @@ KEYS: Mapping[str, Mapping[str, Any]] = {
     "by-iam": {"policy": _policy(_TO_IAM)},
     "disabled": {"policy": _policy(_statement()), "enabled": False},
     "signing": {"policy": _policy(_statement()), "spec": "RSA_2048", "usage": "SIGN_VERIFY"},
+    "rsa": {"policy": _policy(_statement()), "spec": "RSA_2048", "usage": "ENCRYPT_DECRYPT"},
 }
 """The keys, by a name of their own, as a keys file describes them; id and material are added."""
 
@@ -228,6 +229,16 @@ CASES: Sequence[Case] = (
         name="other-algorithm",
         rule="key.algorithm",
         members={"KeyId": "{open}", "EncryptionAlgorithm": "RSAES_OAEP_SHA_256"},
+    ),
+    Case(
+        name="encryption-context-of-an-rsa-key",
+        rule="key.encryption-context",
+        key="rsa",
+        members={
+            "KeyId": "{rsa}",
+            "EncryptionAlgorithm": "RSAES_OAEP_SHA_256",
+            "EncryptionContext": {"tenant": "one"},
+        },
     ),
     Case(
         name="other-encryption-context",

@@ -12,8 +12,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from moto.core import DEFAULT_ACCOUNT_ID
+
 from kms_fake.authorization import IdentityPermissions
 from kms_fake.callers import Caller, identity_of_policies
+from kms_fake.fake import DEFAULT_REGION
+from kms_fake.keys import KmsKey, MotoKeys
 from tests.kms_fake.world import (
     AUTHORITY,
     FIELD_NOTES,
@@ -78,6 +82,12 @@ def _given(value: object) -> Break:
     return change
 
 
+def _rsa_sealed(key_id: str) -> bytes:
+    key = MotoKeys(DEFAULT_ACCOUNT_ID, DEFAULT_REGION).named(key_id)
+    assert isinstance(key, KmsKey)
+    return key.seal_rsa(b"secret", "RSAES_OAEP_SHA_256")
+
+
 def _foreign_ciphertext(request: Request) -> None:
     request.members["CiphertextBlob"] = _ABSENT_KEY.encode() + sealed(moto_key())[36:]
 
@@ -92,6 +102,16 @@ def _broken_context(request: Request) -> None:
 
 def _rsa_algorithm(request: Request) -> None:
     request.members |= {"KeyId": request.key(), "EncryptionAlgorithm": "RSAES_OAEP_SHA_256"}
+
+
+def _rsa_key_and_context(request: Request) -> None:
+    request.key = partial(moto_key, spec="RSA_2048")
+    request.members |= {
+        "KeyId": request.key(),
+        "EncryptionAlgorithm": "RSAES_OAEP_SHA_256",
+        "EncryptionContext": {"tenant": "one"},
+        "CiphertextBlob": _rsa_sealed(request.key()),
+    }
 
 
 def _limited_caller(boundary: str | None = None, session: str | None = None) -> Caller:
@@ -155,6 +175,7 @@ BREAKS: Mapping[str, Break] = {
     "key.state": _key(state="PendingDeletion"),
     "key.usage": _key(usage="SIGN_VERIFY", spec="RSA_2048"),
     "key.algorithm": _rsa_algorithm,
+    "key.encryption-context": _rsa_key_and_context,
     "ciphertext.decryption": _broken_context,
     "request.dry-run": _set("members", DryRun=True),
 }
@@ -164,7 +185,7 @@ _ONLY_GENERATE = {"request.data-key-size", "key.usage"}
 _ONLY_DECRYPT = {
     *("request.dry-run-modifiers", "recipient.encryption-algorithm"),
     *("ciphertext.unparsable", "ciphertext.foreign-key", "key-id.mismatch"),
-    *("key.algorithm", "ciphertext.decryption"),
+    *("key.algorithm", "key.encryption-context", "ciphertext.decryption"),
 }
 
 
@@ -272,6 +293,18 @@ PAIRS: Mapping[tuple[str, str], tuple[str, tuple[Break, ...]]] = {
             (_key(usage="SIGN_VERIFY", spec="RSA_2048", state="PendingDeletion"),),
         ),
         ("key.algorithm", "ciphertext.decryption", "Decrypt", ()),
+        (
+            "key.algorithm",
+            "key.encryption-context",
+            "Decrypt",
+            (_rsa_key_and_context, _set("members", EncryptionAlgorithm="SM2PKE")),
+        ),
+        (
+            "key.encryption-context",
+            "ciphertext.decryption",
+            "Decrypt",
+            (_rsa_key_and_context, _set("members", CiphertextBlob=bytes(256))),
+        ),
         ("ciphertext.decryption", "request.dry-run", "Decrypt", ()),
     )
 }
