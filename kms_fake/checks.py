@@ -114,6 +114,13 @@ def wrong_key(call: Call) -> str | None:
     return None if call.named_key.arn == call.key.arn else "another key"
 
 
+def unknown_grant_token(call: Call) -> str | None:
+    tokens = call.members.get("GrantTokens") or ()
+    if all(call.store.grant_of_token(token) for token in tokens):
+        return None
+    return "GrantTokens holds the token of no grant of this account and Region."
+
+
 def unreadable_policy(call: Call) -> str | None:
     if call.unreadable_policy is None:
         return None

@@ -1,9 +1,10 @@
 """Grants: what they allow, asked beside the policies of a key.
 
 Pure values; `kms_fake.keys` reads them from moto, where a new grant is effective at once, so that a
-grant token adds nothing. Sources: "Grants in AWS KMS" (KMS Developer Guide), "GrantConstraints" and
-"CreateGrant" (KMS API Reference), all documented, unless said otherwise. A grant can only allow;
-an explicit Deny of a policy still wins. No constraint of a grant asks for an attestation document.
+grant token adds nothing: it must only be one. Sources: "Grants in AWS KMS" (KMS Developer Guide),
+"GrantConstraints" and "CreateGrant" (KMS API Reference), all documented, unless said otherwise. A
+grant can only allow; an explicit Deny of a policy still wins. No constraint of a grant asks for an
+attestation document.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from moto.kms.models import kms_backends
 from moto.utilities.utils import get_partition
 
 from kms_fake.asymmetric import mac_algorithms, signing_algorithms
+from kms_fake.granting import grant_of_token, make_grant
 from kms_fake.grants import Grant
 from kms_fake.material import MaterialHistory, history_of, material_id
 from kms_fake.other_refusals import REGION
@@ -277,6 +278,18 @@ class KmsKey:
         # A copy, since another thread may be at it.
         return tuple(_grant(grant) for grant in list(self._moto.grants.values()))
 
+    def make_grant(self, members: Mapping[str, Any]) -> tuple[str, str]:
+        """The id and the token of the grant that these members of CreateGrant make."""
+        return make_grant(self._moto, members)
+
+    def has_grant(self, grant_id: str) -> bool:
+        """Whether it has a grant of this id."""
+        return grant_id in self._moto.grants
+
+    def end_grant(self, grant_id: str) -> None:
+        """Forget a grant."""
+        self._moto.grants.pop(grant_id, None)
+
 
 @dataclass(frozen=True, slots=True)
 class NoSuchKey:
@@ -328,6 +341,11 @@ class MotoKeys:
             by_alias[alias] = key_id
             key = self._backend.keys[key_id]
         return _view(key)
+
+    def grant_of_token(self, token: str) -> tuple[KmsKey, str] | None:
+        """The key and the id of the grant that a grant token stands for; None without one."""
+        found = grant_of_token(list(self._backend.keys.values()), token)
+        return None if found is None else (_view(found[0]), found[1])
 
     def of_ciphertext(
         self, blob: bytes, algorithm: str, named: KmsKey | NoSuchKey | None

@@ -24,7 +24,7 @@ _KEY_LENGTHS = {"AES_128": 16, "AES_256": 32}
 
 
 class NotPassed(RuntimeError):
-    """A request without a key came here: the table of neighbours has a hole."""
+    """A request without a key or grant came here: the table of neighbours has a hole."""
 
 
 def _key(request: Request) -> KmsKey:
@@ -143,6 +143,19 @@ def _get_public_key(request: Request) -> Answer:
     }
 
 
+def _create_grant(request: Request) -> Answer:
+    grant_id, token = _key(request).make_grant(request.members)
+    return {"GrantId": grant_id, "GrantToken": token}
+
+
+def _end_grant(request: Request) -> Answer:
+    if request.ended_grant is None:
+        raise NotPassed(request.operation)
+    key, grant_id = request.ended_grant
+    key.end_grant(grant_id)
+    return {}
+
+
 def _imported(request: Request) -> Answer:
     return IMPORT_ANSWERS[request.operation](request, _key(request))
 
@@ -159,6 +172,8 @@ ANSWERS: Mapping[str, Callable[[Request], Answer]] = {
     "VerifyMac": _verify_mac,
     "DeriveSharedSecret": _derive_shared_secret,
     "GetPublicKey": _get_public_key,
+    "CreateGrant": _create_grant,
+    **dict.fromkeys(("RetireGrant", "RevokeGrant"), _end_grant),
     **dict.fromkeys(IMPORT_ANSWERS, _imported),
 }
 """What answers instead of moto, by operation."""

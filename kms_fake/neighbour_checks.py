@@ -144,6 +144,31 @@ def not_found(request: Request) -> str | None:
     return request.named_key.text if isinstance(request.named_key, NoSuchKey) else None
 
 
+def unknown_grant_token(request: Request) -> str | None:
+    tokens = request.members.get("GrantTokens", ()) if "GrantTokens" in request.shape else ()
+    if all(request.store.grant_of_token(token) for token in tokens):
+        return None
+    return "GrantTokens holds the token of no grant of this account and Region."
+
+
+def no_grant_named(request: Request) -> str | None:
+    if "GrantToken" in request.members or {"KeyId", "GrantId"} <= set(request.members):
+        return None
+    return "Give GrantToken, or both KeyId and GrantId."
+
+
+def not_a_grant_token(request: Request) -> str | None:
+    if "GrantToken" not in request.members or request.ended_grant is not None:
+        return None
+    return "GrantToken is the token of no grant of this account and Region."
+
+
+def no_such_grant(request: Request) -> str | None:
+    if request.ended_grant is not None:
+        return None
+    return f"The key has no grant {request.text('GrantId')}."
+
+
 def by_alias(request: Request) -> str | None:
     name = request.key_name or ""
     if not (name.startswith("alias/") or ":alias/" in name):

@@ -98,6 +98,17 @@ class NeighbourRequest:
         algorithm = self.text("SourceEncryptionAlgorithm", SYMMETRIC_DEFAULT)
         return self.source_key.open(self.blob("CiphertextBlob"), context, algorithm)
 
+    @cached_property
+    def ended_grant(self) -> tuple[KmsKey, str] | None:
+        """The key and the id of the grant that RetireGrant or RevokeGrant is about; None if none.
+
+        A grant token goes before an id (unknown).
+        """
+        if "GrantToken" in self.members:
+            return self.store.grant_of_token(self.text("GrantToken"))
+        grant_id = self.text("GrantId")
+        return (self.key, grant_id) if self.key and self.key.has_grant(grant_id) else None
+
     @property
     def plaintext(self) -> bytes:
         """What Encrypt or ReEncrypt is to encrypt."""

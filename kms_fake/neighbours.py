@@ -179,6 +179,28 @@ NEIGHBOUR_RULES: tuple[NeighbourRule, ...] = (
         f"{_SNAPSHOTS}; the text for an absent alias is inferred",
     ),
     _rule(
+        "grant.not-named", "ValidationException", None,
+        checks.no_grant_named, {"RetireGrant"}, _INFERRED, _UNKNOWN,
+        '"RetireGrant", AWS KMS API Reference: a grant token, or both the grant ID and a key',
+    ),
+    _rule(
+        "grant.token", "InvalidGrantTokenException", None,
+        checks.not_a_grant_token, {"RetireGrant"}, _DOCUMENTED, _UNKNOWN,
+        '"RetireGrant", AWS KMS API Reference',
+    ),
+    _rule(
+        "grant.not-found", "NotFoundException", None,
+        checks.no_such_grant, {"RetireGrant", "RevokeGrant"}, _INFERRED, _UNKNOWN,
+        "hashicorp/terraform-provider-aws, internal/service/kms/grant.go: for both operations, of "
+        "a grant that is gone",
+    ),
+    _rule(
+        "operation.grant-tokens", "InvalidGrantTokenException", None,
+        checks.unknown_grant_token, None, _DOCUMENTED, _UNKNOWN,
+        '"Encrypt" and others, AWS KMS API Reference; that the token of a grant that is gone is '
+        "not valid either is inferred",
+    ),
+    _rule(
         "operation.alias", "NotFoundException", None,
         checks.by_alias, _WITHOUT_ALIAS, _INFERRED, _UNKNOWN,
         "AWS KMS API Reference: these operations take a key id or a key ARN",

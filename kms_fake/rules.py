@@ -201,6 +201,12 @@ RULES: tuple[Rule, ...] = (
         operations=DECRYPT,
     ),
     Rule(
+        "request.grant-tokens", "InvalidGrantTokenException", None, checks.unknown_grant_token,
+        _DOCUMENTED, _UNKNOWN, _UNKNOWN,
+        '"Decrypt", AWS KMS API Reference; that the token of a grant that is gone is not valid '
+        "either is inferred",
+    ),
+    Rule(
         "authorization.unreadable-policy", "AccessDeniedException", None, checks.unreadable_policy,
         _UNKNOWN, _UNKNOWN, _UNKNOWN, "a limit of this fake, not of KMS",
     ),

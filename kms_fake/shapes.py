@@ -67,7 +67,9 @@ _RECIPIENT = Member(
 _KEY_ID = Member(Kind.STRING, least=1, most=2048)
 _COMMON = {
     "EncryptionContext": Member(Kind.STRING_MAP),
-    "GrantTokens": Member(Kind.STRINGS, least=0, most=10),
+    "GrantTokens": Member(
+        Kind.STRINGS, least=0, most=10, element=Member(Kind.STRING, least=1, most=8192)
+    ),
     "Recipient": _RECIPIENT,
     "DryRun": Member(Kind.BOOLEAN),
 }

@@ -211,6 +211,36 @@ EXPLANATIONS = (
         rules=("replicate-key.primary",),
     ),
     Explanation(
+        id="request.grant-tokens",
+        error="InvalidGrantTokenException: a grant token is not valid",
+        texts=("InvalidGrantTokenException",),
+        meaning="GrantTokens, or GrantToken of RetireGrant, holds what is no grant token.",
+        fix="Leave GrantTokens out, or send GrantToken of the answer of CreateGrant, unchanged. A "
+        "grant works without its token as soon as all of KMS knows it.",
+        causes=(
+            Cause("The grant's id in its place", "GrantId is another member of the answer"),
+            Cause("The grant was retired or revoked", "aws kms list-grants --key-id ARN"),
+            Cause("Another account or Region", "grants are of the key's"),
+        ),
+        rules=("operation.grant-tokens", "grant.token"),
+    ),
+    Explanation(
+        id="grant.not-found",
+        error="NotFoundException: the key has no such grant",
+        meaning="RetireGrant or RevokeGrant names a grant that is not there.",
+        fix="aws kms list-grants --key-id ARN shows GrantId of each grant of the key.",
+        causes=(
+            Cause("It was retired or revoked before", "CloudTrail shows who did"),
+            Cause("GrantId of another key", "a grant is of one key"),
+        ),
+    ),
+    Explanation(
+        id="grant.not-named",
+        error="ValidationException: RetireGrant without a grant",
+        meaning="RetireGrant names a grant by GrantToken, or by KeyId and GrantId together.",
+        fix="Send GrantToken, or both others.",
+    ),
+    Explanation(
         id="encrypt.length",
         error="ValidationException: Algorithm ... and key spec ... cannot encrypt data larger "
         "than ... bytes.",

@@ -196,6 +196,11 @@ CASES: Sequence[Case] = (
     Case(name="ciphertext-of-an-unknown-key", rule="ciphertext.foreign-key", key=_ABSENT),
     Case(name="unknown-key-id", rule="key-id.not-found", members={"KeyId": _ABSENT}),
     Case(name="other-key-id", rule="key-id.mismatch", members={"KeyId": "{by-iam}"}),
+    Case(
+        name="no-grant-token",
+        rule="request.grant-tokens",
+        members={"GrantTokens": ["bm90IGEgZ3JhbnQgdG9rZW4="]},
+    ),
     Case(name="iam-denies", rule="authorization.identity-deny", caller="VECTORSDENIED"),
     Case(
         name="boundary-denies",

@@ -160,6 +160,7 @@ BREAKS: Mapping[str, Break] = {
     "ciphertext.foreign-key": _foreign_ciphertext,
     "key-id.not-found": _set("members", KeyId=_ABSENT_KEY),
     "key-id.mismatch": _other_key_id,
+    "request.grant-tokens": _set("members", GrantTokens=["of no grant"]),
     "authorization.unreadable-policy": _caller(_unreadable_policy),
     "authorization.identity-deny": _caller(
         lambda: caller({"Effect": "Deny", "Action": "kms:*", "Resource": "*"})

@@ -504,6 +504,40 @@ def test_grants_with_constraints(services: Any) -> None:
         alice.generate_data_key(**members, EncryptionContext={"Department": "IT"})
 
 
+def test_the_retry_of_a_grant_with_a_name_finds_the_grant(kms: Any, key: str) -> None:
+    members = {"KeyId": key, "GranteePrincipal": ROLE, "Name": "a"}
+    first = kms.create_grant(**members, Operations=["Decrypt", "Encrypt"])
+    again = kms.create_grant(**members, Operations=["Encrypt", "Decrypt"], Constraints={})
+    assert again["GrantId"] == first["GrantId"]
+    assert again["GrantToken"] != first["GrantToken"]
+    others = [
+        kms.create_grant(**members, Operations=["Decrypt"]),
+        kms.create_grant(**{**members, "Name": "b"}, Operations=["Decrypt", "Encrypt"]),
+        kms.create_grant(KeyId=key, GranteePrincipal=ROLE, Operations=["Decrypt"]),
+        kms.create_grant(KeyId=key, GranteePrincipal=ROLE, Operations=["Decrypt"]),
+    ]
+    assert len({grant["GrantId"] for grant in [first, *others]}) == 5
+    kms.retire_grant(GrantToken=again["GrantToken"])
+    for token in (first["GrantToken"], again["GrantToken"]):
+        with pytest.raises(ClientError, match="InvalidGrantTokenException"):
+            kms.retire_grant(GrantToken=token)
+
+
+def test_any_token_of_a_grant_is_taken_while_the_grant_is_there(kms: Any, key: str) -> None:
+    members = {"KeyId": key, "GranteePrincipal": ROLE, "Operations": ["Decrypt"], "Name": "a"}
+    first, again = kms.create_grant(**members), kms.create_grant(**members)
+    other = kms.create_grant(KeyId=key, GranteePrincipal=ROLE, Operations=["Encrypt"])
+    wanted = {"CiphertextBlob": kms.encrypt(KeyId=key, Plaintext=b"secret")["CiphertextBlob"]}
+    for token in (first["GrantToken"], again["GrantToken"], other["GrantToken"]):
+        assert kms.decrypt(**wanted, GrantTokens=[token])["Plaintext"] == b"secret"
+    kms.revoke_grant(KeyId=key, GrantId=first["GrantId"])
+    for token in (first["GrantToken"], again["GrantToken"], first["GrantId"]):
+        with pytest.raises(ClientError, match="InvalidGrantTokenException"):
+            kms.decrypt(**wanted, GrantTokens=[other["GrantToken"], token])
+    with pytest.raises(ClientError, match=r"grantTokens\.1\.member"):
+        kms.decrypt(**wanted, GrantTokens=["x" * 8193])
+
+
 def test_a_replica_has_grants_and_aliases_of_its_own(kms: Any) -> None:
     key = kms.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
     kms.create_alias(AliasName="alias/a", TargetKeyId=key)

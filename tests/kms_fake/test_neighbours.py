@@ -25,7 +25,7 @@ from kms_fake.neighbours import NEIGHBOUR_RULES, refusal
 from kms_fake.request_model import request_shape
 from kms_fake.wire import encode_answer
 from tests.kms_fake.recorded import ABSENT, tags
-from tests.kms_fake.world import moto_key, sealed
+from tests.kms_fake.world import ROLE, moto_key, sealed
 
 Members = dict[str, Any]
 
@@ -98,6 +98,19 @@ def agreed(**changes: Any) -> Members:
     return {**common, **changes}
 
 
+def _made_grant() -> tuple[str, str]:
+    members = {"GranteePrincipal": ROLE, "Operations": ["Decrypt"], "Name": "one"}
+    return view(key()).make_grant(members)
+
+
+def granted() -> Members:
+    return {"KeyId": key(), "GrantId": _made_grant()[0]}
+
+
+def granted_token() -> str:
+    return _made_grant()[1]
+
+
 Case = tuple[str, str, Callable[[], Members]]
 
 CASES: list[Case] = [
@@ -134,6 +147,15 @@ CASES: list[Case] = [
      lambda: re_encrypt(CiphertextBlob=FOREIGN, SourceKeyId=key())),
     ("operation.key-not-found", "ReEncrypt", lambda: re_encrypt(DestinationKeyId=ABSENT)),
     ("operation.key-not-found", "ListGrants", lambda: {"KeyId": "no-key"}),
+    ("grant.not-named", "RetireGrant", dict),
+    ("grant.not-named", "RetireGrant", lambda: {"KeyId": key()}),
+    ("grant.not-named", "RetireGrant", lambda: {"GrantId": granted()["GrantId"]}),
+    ("grant.token", "RetireGrant", lambda: {"GrantToken": "x"}),
+    ("grant.token", "RetireGrant", lambda: {**granted(), "GrantToken": "x"}),
+    ("grant.not-found", "RetireGrant", lambda: {"KeyId": key(), "GrantId": "x"}),
+    ("grant.not-found", "RevokeGrant", lambda: {**granted(), "KeyId": moto_key("another")}),
+    ("operation.grant-tokens", "Encrypt",
+     lambda: {"KeyId": key(), "Plaintext": b"x", "GrantTokens": [granted_token(), "x"]}),
     ("operation.alias", "DisableKey", lambda: {"KeyId": "alias/aws/ebs"}),
     ("operation.origin", "DeleteImportedKeyMaterial", lambda: {"KeyId": key()}),
     ("rotation.origin", "EnableKeyRotation", imported),
@@ -200,8 +222,9 @@ CASES: list[Case] = [
             ("DeriveSharedSecret", agreed),
             ("CreateGrant",
              lambda: {"KeyId": key(), "GranteePrincipal": "x", "Operations": ["Decrypt"]}),
-            ("RevokeGrant", lambda: {"KeyId": key(), "GrantId": "x"}),
-            ("RetireGrant", lambda: {"GrantToken": "x"}),
+            ("RevokeGrant", granted),
+            ("RetireGrant", granted),
+            ("RetireGrant", lambda: {"GrantToken": granted_token()}),
         )
     ),
 ]  # fmt: skip
@@ -260,6 +283,7 @@ def test_every_operation_that_a_row_names_exists() -> None:
          lambda: {"KeyId": key(origin="EXTERNAL"), "WrappingAlgorithm": "RSAES_OAEP_SHA_1",
                   "WrappingKeySpec": "RSA_2048"}),
         ("DeriveSharedSecret", agreed),
+        ("Sign", lambda: signed(GrantTokens=[granted_token()])),
         ("Encrypt", lambda: {"KeyId": key(), "Plaintext": b"x", "Unknown": 1, "GrantTokens": None}),
     ],
 )  # fmt: skip

@@ -226,18 +226,18 @@ def test_recipient_where_it_is_not_simulated(fake: KmsFake, kms: Any) -> None:
 def test_what_moto_answers_and_refuses_is_recorded(fake: KmsFake, kms: Any) -> None:
     key = kms.create_key(Description="a key")["KeyMetadata"]["KeyId"]
     with pytest.raises(ClientError) as raised:
-        kms.revoke_grant(KeyId=key, GrantId="none")
+        kms.get_key_policy(KeyId=key, PolicyName="other")
     assert rule_header(raised.value) == "moto"
     kms.encrypt(KeyId=key, Plaintext=b"secret")
-    created, revoked, encrypted = fake.calls
+    created, refused, encrypted = fake.calls
     assert created.members is not None
     assert (created.operation, created.members["Description"]) == ("CreateKey", "a key")
     assert created.refused is None
-    assert revoked.refused is not None
+    assert refused.refused is not None
     error = raised.value.response["Error"]
     expected = ("moto", error["Code"], error["Message"], 400)
-    assert revoked.refused == expected
-    assert revoked.as_json()["refused"]["evidence"] is None
+    assert refused.refused == expected
+    assert refused.as_json()["refused"]["evidence"] is None
     assert encrypted.members == {"KeyId": key, "Plaintext": "c2VjcmV0"}
     assert encrypted.caller is not None
     assert encrypted.caller.principal_arn == world.ROLE

@@ -22,6 +22,7 @@ _TITLES = {
     "key": "Keys",
     "request": "Requests",
     "encrypt": "Encrypt",
+    "grant": "Grants",
     "replicate-key": "ReplicateKey",
     "deletion": "Deletion of keys",
     "rotation": "Rotation",
