@@ -17,6 +17,39 @@ from kms_fake.principals import Listed, Match, Principal
 
 _PAIR = "kms:encryptioncontext:"
 
+MOST_PAIRS = 8
+"""Pairs in one constraint ("CreateGrant", Constraints)."""
+LONGEST_VALUE = 384
+"""Characters of "the encryption context value in each constraint" (same place), taken as that of
+each pair."""
+
+_EVERY_KEY = frozenset({"CreateGrant", "DescribeKey", "RetireGrant"})
+_ENCRYPTING = frozenset({"Decrypt", "Encrypt", "ReEncryptFrom", "ReEncryptTo"})
+_GENERATING = frozenset(
+    {
+        *("GenerateDataKey", "GenerateDataKeyWithoutPlaintext"),
+        *("GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext"),
+    }
+)
+_OF_USAGE = {
+    "ENCRYPT_DECRYPT": _ENCRYPTING,
+    "SIGN_VERIFY": frozenset({"Sign", "Verify"}),
+    "GENERATE_VERIFY_MAC": frozenset({"GenerateMac", "VerifyMac"}),
+    "KEY_AGREEMENT": frozenset({"DeriveSharedSecret"}),
+}
+
+
+def grant_operations(spec: str, usage: str) -> frozenset[str]:
+    """What a grant of a key of this spec and usage can allow.
+
+    "The operation must be supported on the KMS key" ("CreateGrant"); which are, is the table of
+    "Key spec reference" and "Permissions reference" (KMS Developer Guide).
+    """
+    fit = _EVERY_KEY | _OF_USAGE.get(usage, frozenset())
+    if spec == "SYMMETRIC_DEFAULT":
+        return fit | _GENERATING
+    return fit if spec.startswith("HMAC_") else fit | {"GetPublicKey"}
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from kms_fake import asymmetric, recipient_key
+from kms_fake.grants import LONGEST_VALUE, MOST_PAIRS, grant_operations
 from kms_fake.keys import KmsKey, NoSuchKey
 from kms_fake.neighbour_request import NeighbourRequest as Request
+from kms_fake.principals import is_principal
 from kms_fake.shapes import validation_text
 
 MOST_TAGS = 50
@@ -149,6 +151,58 @@ def unknown_grant_token(request: Request) -> str | None:
     if all(request.store.grant_of_token(token) for token in tokens):
         return None
     return "GrantTokens holds the token of no grant of this account and Region."
+
+
+def grant_to_service(request: Request) -> str | None:
+    names = ("GranteeServicePrincipal", "RetiringServicePrincipal")
+    return next((f"{name} is not simulated." for name in names if name in request.members), None)
+
+
+def only_create_grant(request: Request) -> str | None:
+    return "CreateGrant" if set(request.members["Operations"]) == {"CreateGrant"} else None
+
+
+def _context_constraints(request: Request) -> Mapping[str, Mapping[str, str]]:
+    """The constraints on the encryption context that are not empty."""
+    constraints = request.members.get("Constraints", {})
+    names = ("EncryptionContextEquals", "EncryptionContextSubset")
+    return {name: constraints[name] for name in names if constraints.get(name)}
+
+
+def two_constraints(request: Request) -> str | None:
+    return "two" if len(_context_constraints(request)) > 1 else None
+
+
+def large_constraint(request: Request) -> str | None:
+    for name, pairs in _context_constraints(request).items():
+        if len(pairs) > MOST_PAIRS:
+            return f"{name} has {len(pairs)} pairs; {MOST_PAIRS} is the most."
+        if any(len(value) > LONGEST_VALUE for value in pairs.values()):
+            return f"{name} has a value of more than {LONGEST_VALUE} characters."
+    return None
+
+
+def unfit_constraint(request: Request) -> str | None:
+    key = request.key
+    if key is None or key.is_symmetric or not _context_constraints(request):
+        return None
+    return f"{key.arn} is of spec {key.spec}, which takes no encryption context."
+
+
+def unfit_grant_operation(request: Request) -> str | None:
+    key = request.key
+    if key is None:
+        return None
+    unfit = set(request.members["Operations"]) - grant_operations(key.spec, key.usage)
+    if not unfit:
+        return None
+    return f"{key.arn} is of spec {key.spec} and usage {key.usage}, not for {min(unfit)}."
+
+
+def no_principal(request: Request) -> str | None:
+    names = ("GranteePrincipal", "RetiringPrincipal")
+    given_names = (request.members[name] for name in names if name in request.members)
+    return next((name for name in given_names if not is_principal(name)), None)
 
 
 def no_grant_named(request: Request) -> str | None:

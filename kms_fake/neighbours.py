@@ -43,6 +43,7 @@ _USING = _ENCRYPTING | _SEALING | _SIGNING | _MACS | _AGREEING
 """The cryptographic operations, Decrypt and GenerateDataKey aside."""
 
 _SOURCE_KEY = frozenset({"ReEncrypt"})
+_GRANTING = frozenset({"CreateGrant"})
 _IMPORTING = frozenset({"GetParametersForImport", "ImportKeyMaterial"})
 _ROTATING = frozenset({"EnableKeyRotation", "DisableKeyRotation", "RotateKeyOnDemand"})
 _WHEN_ENABLED = _USING | _ROTATING | {"CreateGrant", "GetPublicKey", "ReplicateKey"}
@@ -54,7 +55,7 @@ _WHEN_NOT_GOING = _WHEN_ENABLED | _IMPORTING | {
     *("TagResource", "UntagResource", "UpdateKeyDescription"),
 }  # fmt: skip
 _WITHOUT_ALIAS = _ROTATING | _IMPORTING | {
-    *("CancelKeyDeletion", "ScheduleKeyDeletion", "CreateGrant", "ListGrants", "RevokeGrant"),
+    *("CancelKeyDeletion", "ScheduleKeyDeletion", "ListGrants", "RevokeGrant"),
     *("DeleteImportedKeyMaterial", "EnableKey", "DisableKey", "TagResource", "UntagResource"),
     *("GetKeyPolicy", "PutKeyPolicy", "ListKeyPolicies", "ListResourceTags", "ReplicateKey"),
     *("GetKeyRotationStatus", "ListKeyRotations", "UpdateKeyDescription"),
@@ -106,6 +107,31 @@ NEIGHBOUR_RULES: tuple[NeighbourRule, ...] = (
         "data-key.size", "ValidationException", NO_SIZE,
         checks.data_key_size, {"GenerateDataKeyWithoutPlaintext"}, _INFERRED, _INFERRED,
         "GenerateDataKey: field notes, bug 7",
+    ),
+    _rule(
+        "grant.service-principal", "UnsupportedOperationException", None,
+        checks.grant_to_service, _GRANTING, _UNKNOWN, _UNKNOWN, LIMIT,
+    ),
+    _rule(
+        "grant.grantee", "ValidationException", None,
+        checks.lacks("GranteePrincipal"), _GRANTING, _INFERRED, _UNKNOWN,
+        '"CreateGrant", AWS KMS API Reference: either GranteePrincipal or GranteeServicePrincipal',
+    ),
+    _rule(
+        "grant.only-create-grant", "ValidationException",
+        "Grants must not contain only the CreateGrant operation.",
+        checks.only_create_grant, _GRANTING, _REPORTED, _REPORTED,
+        "ansible/ansible, pull request 31960",
+    ),
+    _rule(
+        "grant.constraints", "ValidationException", "More than one constraint supplied",
+        checks.two_constraints, _GRANTING, _REPORTED, _REPORTED,
+        "hashicorp/terraform-provider-aws, internal/service/kms/grant.go",
+    ),
+    _rule(
+        "grant.constraint-size", "ValidationException", None,
+        checks.large_constraint, _GRANTING, _INFERRED, _UNKNOWN,
+        '"CreateGrant", AWS KMS API Reference: up to 8 pairs, values of up to 384 characters',
     ),
     _rule(
         "re-encrypt.dry-run-modifiers", "UnsupportedOperationException", None,
@@ -201,6 +227,11 @@ NEIGHBOUR_RULES: tuple[NeighbourRule, ...] = (
         "not valid either is inferred",
     ),
     _rule(
+        "grant.alias", "InvalidArnException",
+        "Key Aliases are not supported for this operation.",
+        checks.by_alias, _GRANTING, _REPORTED, _REPORTED, "boto/boto, pull request 3202",
+    ),
+    _rule(
         "operation.alias", "NotFoundException", None,
         checks.by_alias, _WITHOUT_ALIAS, _INFERRED, _UNKNOWN,
         "AWS KMS API Reference: these operations take a key id or a key ARN",
@@ -272,6 +303,24 @@ NEIGHBOUR_RULES: tuple[NeighbourRule, ...] = (
         "{} is not a multi-region primary key.",
         checks.not_primary, {"ReplicateKey"}, _REPORTED, _REPORTED,
         f"{_SNAPSHOTS}: a replica; that of a single-Region key is inferred",
+    ),
+    _rule(
+        "grant.operations", "ValidationException", None,
+        checks.unfit_grant_operation, _GRANTING, _DOCUMENTED, _UNKNOWN,
+        '"CreateGrant", AWS KMS API Reference, which calls it ValidationError',
+    ),
+    _rule(
+        "grant.constraint-key", "ValidationException", None,
+        checks.unfit_constraint, _GRANTING, _INFERRED, _UNKNOWN,
+        '"CreateGrant", AWS KMS API Reference: no encryption context constraint for asymmetric '
+        "and HMAC keys",
+    ),
+    _rule(
+        "grant.principal", "InvalidArnException",
+        "ARN does not refer to a valid principal: {}",
+        checks.no_principal, _GRANTING, _REPORTED, _REPORTED,
+        "aws/chalice, tests/functional/test_awsclient.py, as Lambda passes it on; that it goes "
+        "for what has not the form of a principal is inferred",
     ),
     _rule(
         "public-key.none", "UnsupportedOperationException", None,

@@ -180,6 +180,12 @@ def listed(names: Iterable[str]) -> Listed:
     )
 
 
+def is_principal(name: str) -> bool:
+    """Whether `name` looks like an account, a user, a role, a session or an AWS service."""
+    forms = (_ACCOUNT, _ACCOUNT_ARN, _IDENTITY_ARN, _SERVICE)
+    return any(form.fullmatch(name) for form in forms)
+
+
 def _aws_principal(name: str, where: str) -> str:
     known = (_ACCOUNT, _ACCOUNT_ARN, _IDENTITY_ARN)
     if name == "*" or any(form.fullmatch(name) for form in known):

@@ -1,12 +1,12 @@
 """The keys file of `attested-kms serve`: read and checked as a whole.
 
 Its form is the schema `simulator/schemas/keys.schema.json`. What a schema cannot say is checked
-here: material that fits the spec, names that stand twice, policies, Regions.
+here: material that fits the spec, names that stand twice, policies, grants, Regions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from kms_fake.given_keys import MULTI_REGION_PREFIX, GivenGrant, GivenKey, is_region
+from kms_fake.grants import LONGEST_VALUE, MOST_PAIRS, grant_operations
+from kms_fake.principals import is_principal
 from simulator.key_material import (
     SYMMETRIC_DEFAULT,
     BadMaterial,
@@ -114,6 +116,9 @@ class _Reader:
         )
         self._check_aliases(where, key)
         self._check_id(where, key)
+        for index, grant in enumerate(key.grants):
+            for member, text in _unfit(grant, key):
+                self._complain((*where, "grants", index, *member), text)
         self._keys.setdefault(key.key_id, []).append(key)
 
     def _complain(self, where: Where, text: str) -> None:
@@ -217,6 +222,30 @@ def _shared(key: GivenKey) -> tuple[object, ...]:
     material = key.material
     comparable = material if isinstance(material, bytes) else material.private_numbers()
     return key.account, key.spec, key.usage, comparable
+
+
+def _unfit(grant: GivenGrant, key: GivenKey) -> Iterator[tuple[Where, str]]:
+    """What CreateGrant would refuse of a grant of the key, and where in the grant it stands."""
+    fit = grant_operations(key.spec, key.usage)
+    for index, operation in enumerate(grant.operations):
+        if operation not in fit:
+            of_key = f"a key of spec {key.spec} and usage {key.usage}"
+            yield ("operations", index), f"{operation} is nothing that a grant of {of_key} allows"
+    if set(grant.operations) == {"CreateGrant"}:
+        yield ("operations",), "a grant cannot allow CreateGrant alone"
+    principals = {
+        "grantee_principal": grant.grantee_principal,
+        "retiring_principal": grant.retiring_principal,
+    }
+    for member, name in principals.items():
+        if name is not None and not is_principal(name):
+            yield (member,), f"{name} is no user, role, role session or account's root"
+    for pairs in (grant.constraints or {}).values():
+        if key.spec != SYMMETRIC_DEFAULT:
+            yield ("constraints",), f"a key of spec {key.spec} takes no encryption context"
+        elif len(pairs) > MOST_PAIRS or any(len(value) > LONGEST_VALUE for value in pairs.values()):
+            limit = f"{MOST_PAIRS} pairs with values of {LONGEST_VALUE} characters"
+            yield ("constraints",), f"has more than {limit}, which are the most"
 
 
 def _grant(entry: Mapping[str, Any]) -> GivenGrant:

@@ -123,9 +123,12 @@ EXPLANATIONS = (
     ),
     Explanation(
         id="operation.alias",
-        error="NotFoundException: the operation takes a key id or a key ARN, no alias",
+        error="NotFoundException: the operation takes a key id or a key ARN, no alias; of "
+        "CreateGrant InvalidArnException: Key Aliases are not supported for this operation.",
+        texts=("Key Aliases are not supported for this operation",),
         meaning="KeyId is an alias, and this operation does not look aliases up.",
         fix="Take KeyId from `aws kms describe-key --key-id alias/NAME`, which does.",
+        rules=("grant.alias",),
     ),
     Explanation(
         id="key.disabled",

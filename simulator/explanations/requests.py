@@ -225,6 +225,44 @@ EXPLANATIONS = (
         rules=("operation.grant-tokens", "grant.token"),
     ),
     Explanation(
+        id="grant.operations",
+        error="ValidationException: Grants must not contain only the CreateGrant operation; an "
+        "operation that the key does not support",
+        texts=("Grants must not contain only the CreateGrant operation",),
+        meaning="Operations of CreateGrant holds what a grant of this key cannot allow.",
+        fix="Symmetric keys: Decrypt, Encrypt, GenerateDataKey..., ReEncrypt...; RSA keys: no data "
+        "keys; Sign and Verify for SIGN_VERIFY; CreateGrant only beside another operation.",
+        causes=(Cause("A list for another kind of key", "aws kms describe-key"),),
+        rules=("grant.only-create-grant",),
+    ),
+    Explanation(
+        id="grant.constraints",
+        error="ValidationException: More than one constraint supplied",
+        texts=("More than one constraint supplied",),
+        near=("kms", "grant", "validationexception"),
+        meaning="Constraints of CreateGrant holds what KMS does not take.",
+        fix="EncryptionContextEquals or EncryptionContextSubset, not both; up to 8 pairs; for "
+        "symmetric encryption keys only.",
+        rules=("grant.constraint-size", "grant.constraint-key"),
+    ),
+    Explanation(
+        id="grant.principal",
+        error="InvalidArnException: ARN does not refer to a valid principal: ...",
+        texts=("ARN does not refer to a valid principal",),
+        meaning="GranteePrincipal or RetiringPrincipal of CreateGrant names nobody.",
+        fix="Give the ARN of a user, a role, a role session or an account's root; no group.",
+        causes=(
+            Cause("A role or session that does not exist", "aws sts get-caller-identity"),
+            Cause("A role that is new", "IAM takes seconds to show it to KMS; try again"),
+        ),
+    ),
+    Explanation(
+        id="grant.grantee",
+        error="ValidationException: CreateGrant without GranteePrincipal",
+        meaning="A grant is for somebody.",
+        fix="Set GranteePrincipal.",
+    ),
+    Explanation(
         id="grant.not-found",
         error="NotFoundException: the key has no such grant",
         meaning="RetireGrant or RevokeGrant names a grant that is not there.",

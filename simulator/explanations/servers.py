@@ -72,6 +72,7 @@ EXPLANATIONS = (
         fix="Leave it out in tests, or test it on real KMS; the README lists what is not there.",
         rules=(
             *("random.key-store", "create-key.kind", "key-pair.spec", "signature.message-type"),
+            "grant.service-principal",
             *("import.expires", "import.wrapping"),
         ),
         claim=Claim(Evidence.UNKNOWN, "the README's list of known limits"),

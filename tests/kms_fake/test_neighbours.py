@@ -35,6 +35,7 @@ SIGNING = ("SIGN_VERIFY", "RSA_2048")
 MAC = ("GENERATE_VERIFY_MAC", "HMAC_256")
 SHA256 = "RSASSA_PSS_SHA_256"
 OAEP = "RSAES_OAEP_SHA_256"
+SOURCE = "arn:aws:sns:us-east-1:111122223333:topic"
 FOREIGN = ABSENT.encode() + bytes(60)
 
 
@@ -98,6 +99,14 @@ def agreed(**changes: Any) -> Members:
     return {**common, **changes}
 
 
+def grant(**changes: Any) -> Members:
+    return {"KeyId": key(), "GranteePrincipal": ROLE, "Operations": ["Decrypt"], **changes}
+
+
+def constrained(name: str = "EncryptionContextEquals", **changes: Any) -> Members:
+    return grant(Constraints={name: changes.pop("pairs", {"a": "b"})}, **changes)
+
+
 def _made_grant() -> tuple[str, str]:
     members = {"GranteePrincipal": ROLE, "Operations": ["Decrypt"], "Name": "one"}
     return view(key()).make_grant(members)
@@ -147,6 +156,42 @@ CASES: list[Case] = [
      lambda: re_encrypt(CiphertextBlob=FOREIGN, SourceKeyId=key())),
     ("operation.key-not-found", "ReEncrypt", lambda: re_encrypt(DestinationKeyId=ABSENT)),
     ("operation.key-not-found", "ListGrants", lambda: {"KeyId": "no-key"}),
+    ("grant.service-principal", "CreateGrant",
+     lambda: {"KeyId": key(), "GranteeServicePrincipal": "s3.amazonaws.com",
+              "Operations": ["Decrypt"]}),
+    ("grant.service-principal", "CreateGrant",
+     lambda: grant(RetiringServicePrincipal="s3.amazonaws.com")),
+    ("grant.grantee", "CreateGrant", lambda: {"KeyId": key(), "Operations": ["Decrypt"]}),
+    ("grant.only-create-grant", "CreateGrant",
+     lambda: grant(Operations=["CreateGrant"], GranteePrincipal="rds.us-east-1.amazonaws.com")),
+    ("grant.constraints", "CreateGrant",
+     lambda: grant(Constraints={"EncryptionContextEquals": {"a": "b"},
+                                "EncryptionContextSubset": {"a": "b"}})),
+    ("grant.constraint-size", "CreateGrant",
+     lambda: constrained(pairs={str(at): "" for at in range(9)})),
+    ("grant.constraint-size", "CreateGrant",
+     lambda: constrained("EncryptionContextSubset", pairs={"a": "b" * 385})),
+    ("grant.constraint-key", "CreateGrant", lambda: constrained(KeyId=key(*RSA))),
+    ("grant.constraint-key", "CreateGrant",
+     lambda: constrained(KeyId=key(*MAC), Operations=["GenerateMac"])),
+    ("grant.alias", "CreateGrant", lambda: grant(KeyId="alias/aws/ebs")),
+    *(
+        ("grant.operations", "CreateGrant",
+         lambda kind=kind, unfit=unfit: grant(KeyId=key(*kind), Operations=["DescribeKey", unfit]))
+        for kind, unfit in (
+            ((), "Sign"), ((), "GenerateMac"), ((), "GetPublicKey"), ((), "DeriveSharedSecret"),
+            (RSA, "GenerateDataKey"), (RSA, "GenerateDataKeyPairWithoutPlaintext"), (RSA, "Sign"),
+            (SIGNING, "Decrypt"), (MAC, "Decrypt"), (MAC, "GetPublicKey"), (P256, "Sign"),
+        )
+    ),
+    *(
+        ("grant.principal", "CreateGrant", lambda member=member, name=name: grant(**{member: name}))
+        for member in ("GranteePrincipal", "RetiringPrincipal")
+        for name in (
+            f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:group/staff", "alice", "AROA0A1B2C3D4E5F60718",
+            f"arn:aws:s3:::{DEFAULT_ACCOUNT_ID}", "arn:aws:iam::1234:root",
+        )
+    ),
     ("grant.not-named", "RetireGrant", dict),
     ("grant.not-named", "RetireGrant", lambda: {"KeyId": key()}),
     ("grant.not-named", "RetireGrant", lambda: {"GrantId": granted()["GrantId"]}),
@@ -220,8 +265,7 @@ CASES: list[Case] = [
             ("Sign", signed),
             ("GenerateMac", maced),
             ("DeriveSharedSecret", agreed),
-            ("CreateGrant",
-             lambda: {"KeyId": key(), "GranteePrincipal": "x", "Operations": ["Decrypt"]}),
+            ("CreateGrant", grant),
             ("RevokeGrant", granted),
             ("RetireGrant", granted),
             ("RetireGrant", lambda: {"GrantToken": granted_token()}),
@@ -283,6 +327,36 @@ def test_every_operation_that_a_row_names_exists() -> None:
          lambda: {"KeyId": key(origin="EXTERNAL"), "WrappingAlgorithm": "RSAES_OAEP_SHA_1",
                   "WrappingKeySpec": "RSA_2048"}),
         ("DeriveSharedSecret", agreed),
+        *(
+            ("CreateGrant", lambda kind=kind, fit=fit: grant(KeyId=key(*kind), Operations=fit))
+            for kind, fit in (
+                ((), ["Decrypt", "Encrypt", "ReEncryptFrom", "ReEncryptTo", "GenerateDataKey",
+                      "GenerateDataKeyWithoutPlaintext", "GenerateDataKeyPair",
+                      "GenerateDataKeyPairWithoutPlaintext", "CreateGrant", "RetireGrant"]),
+                ((), ["DescribeKey", "CreateGrant"]),
+                (RSA, ["Decrypt", "Encrypt", "ReEncryptFrom", "ReEncryptTo", "GetPublicKey"]),
+                (SIGNING, ["Sign", "Verify", "GetPublicKey", "DescribeKey"]),
+                (MAC, ["GenerateMac", "VerifyMac"]),
+                (P256, ["DeriveSharedSecret", "GetPublicKey"]),
+            )
+        ),
+        *(
+            ("CreateGrant", lambda name=name: grant(GranteePrincipal=name, RetiringPrincipal=name))
+            for name in (
+                f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:root", DEFAULT_ACCOUNT_ID,
+                f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:user/a/b+c",
+                f"arn:aws:sts::{DEFAULT_ACCOUNT_ID}:assumed-role/enclave/ci+1",
+                f"arn:aws:sts::{DEFAULT_ACCOUNT_ID}:federated-user/alice",
+                "rds.us-east-1.amazonaws.com",
+            )
+        ),
+        ("CreateGrant", lambda: constrained(pairs={str(at): "b" * 384 for at in range(8)})),
+        ("CreateGrant",
+         lambda: grant(Constraints={"EncryptionContextEquals": {"a": "b"},
+                                    "EncryptionContextSubset": {},
+                                    "SourceArn": SOURCE})),
+        ("CreateGrant",
+         lambda: grant(KeyId=key(*RSA), Constraints={"SourceArn": SOURCE})),
         ("Sign", lambda: signed(GrantTokens=[granted_token()])),
         ("Encrypt", lambda: {"KeyId": key(), "Plaintext": b"x", "Unknown": 1, "GrantTokens": None}),
     ],

@@ -59,6 +59,16 @@ def entry(**members: Any) -> dict[str, Any]:
     return {"id": ID, "material": MATERIAL.hex(), **members}
 
 
+def granted(**members: Any) -> dict[str, Any]:
+    """One grant that is right."""
+    return {"grantee_principal": ROOT, "operations": ["Decrypt"], **members}
+
+
+def constrained(pairs: dict[str, str]) -> dict[str, Any]:
+    """One grant under a constraint."""
+    return granted(constraints={"encryption_context_equals": pairs})
+
+
 def read(folder: Path, *entries: dict[str, Any], defaults: Defaults = DEFAULTS) -> list[GivenKey]:
     path = folder / "keys.json"
     path.write_text(json.dumps({"keys": entries}))
@@ -315,6 +325,34 @@ WRONG: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
     "grant operation": (
         lambda: entry(grants=[{"grantee_principal": ROOT, "operations": ["PutKeyPolicy"]}]),
         "keys[0].grants[0].operations[0]: must be an operation that a grant can allow",
+    ),
+    "grant of another kind of key": (
+        lambda: entry(grants=[granted(operations=["Decrypt", "Sign"])]),
+        "keys[0].grants[0].operations[1]: Sign is nothing that a grant of a key of spec SYMMETRIC_",
+    ),
+    "grant of CreateGrant": (
+        lambda: entry(grants=[granted(operations=["CreateGrant"])]),
+        "keys[0].grants[0].operations: a grant cannot allow CreateGrant alone",
+    ),
+    "grant to a group": (
+        lambda: entry(grants=[granted(grantee_principal=f"{ROOT[:-4]}group/staff")]),
+        "keys[0].grants[0].grantee_principal: arn:aws:iam::111122223333:group/staff is no user",
+    ),
+    "grant retired by nobody": (
+        lambda: entry(grants=[granted(retiring_principal=f"{ROOT[:-4]}group/staff")]),
+        "keys[0].grants[0].retiring_principal: arn:aws:iam::111122223333:group/staff is no user",
+    ),
+    "grant of an RSA key under a context": (
+        lambda: entry(spec="RSA_2048", material=pem(rsa_key()), grants=[constrained({"a": "b"})]),
+        "keys[0].grants[0].constraints: a key of spec RSA_2048 takes no encryption context",
+    ),
+    "grant under many pairs": (
+        lambda: entry(grants=[constrained({str(at): "" for at in range(9)})]),
+        "keys[0].grants[0].constraints: has more than 8 pairs",
+    ),
+    "grant under a long value": (
+        lambda: entry(grants=[constrained({"a": "b" * 385})]),
+        "keys[0].grants[0].constraints: has more than 8 pairs with values of 384 characters",
     ),
 }
 
