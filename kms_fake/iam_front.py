@@ -7,7 +7,7 @@ moto 5.2.5 keeps Policy of AssumeRole and the permissions boundaries of roles, w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from moto.core.exceptions import ServiceException
 from moto.iam.responses import IamResponse
@@ -16,13 +16,12 @@ _DROPPED: Mapping[str, Sequence[str]] = {
     "AssumeRole": ("PolicyArns", "Tags", "TransitiveTagKeys", "SourceIdentity"),
     "AssumeRoleWithSAML": ("Policy", "PolicyArns"),
     "AssumeRoleWithWebIdentity": ("PolicyArns",),
-    "GetFederationToken": ("Policy", "PolicyArns", "Tags"),
     "CreateUser": ("PermissionsBoundary",),
 }
 
 
 class NotKept(ServiceException):  # type: ignore[misc]  # moto ships no types.
-    """A member that only takes away and would be forgotten. A limit of this fake, not of AWS."""
+    """What only takes away and would be forgotten. A limit of this fake, not of AWS."""
 
     code = "ValidationError"  # moto knows no other that both services have.
 
@@ -36,6 +35,14 @@ def refuse_dropped(response: Any, operation: str) -> None:
                 "allowed too much; leave it out, or use a principals file "
                 "[attested-kms: real AWS takes it]"
             )
+
+
+def refuse_operation(operation: str, reason: str) -> NoReturn:
+    """Refuse a request whose answer would let its caller do too much. Raises NotKept."""
+    raise NotKept(
+        f"{operation} is not simulated: {reason}; assume a role, or use a principals file "
+        "[attested-kms: real AWS takes it]"
+    )
 
 
 class LimitedIamResponse(IamResponse):  # type: ignore[misc]  # moto ships no types.

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from moto.core.responses import ActionResult
 from moto.sts.responses import TokenResponse
 
 from kms_fake.callers import access_key_of, account_of_access_key
 from kms_fake.fake import KmsFake
-from kms_fake.iam_front import refuse_dropped
+from kms_fake.iam_front import refuse_dropped, refuse_operation
 from kms_fake.principals import Principal
 
 
@@ -31,7 +31,7 @@ class CallerIdentityResponse(TokenResponse):  # type: ignore[misc]  # moto ships
         caller's aws:userid, or made up in AWS's form, the same one each time.
         """
         access_key = self.get_access_key()
-        if access_key not in self.fake.callers and account_of_access_key(access_key):
+        if access_key not in self.fake.callers and self._is_known:
             return super().get_caller_identity()
         caller = self.fake.caller(access_key, self.current_account, self.region)
         principal = caller.principal
@@ -55,10 +55,29 @@ class CallerIdentityResponse(TokenResponse):  # type: ignore[misc]  # moto ships
         refuse_dropped(self, "AssumeRoleWithWebIdentity")
         return super().assume_role_with_web_identity()
 
-    def get_federation_token(self) -> Any:
-        """moto's own, which keeps no limits."""
-        refuse_dropped(self, "GetFederationToken")
-        return super().get_federation_token()
+    def get_federation_token(self) -> NoReturn:
+        """Refused: a federated user has what both its session policies and the caller's allow.
+
+        Without session policies that is nothing ("GetFederationToken", AWS STS API Reference,
+        documented). The credentials of moto's answer are the default caller's.
+        """
+        refuse_operation("GetFederationToken", "the credentials would allow too much")
+
+    def get_session_token(self) -> Any:
+        """moto's own for the default caller, whose credentials those of the answer are too.
+
+        Anybody else's would not be theirs: they give "the same permissions" ("GetSessionToken",
+        AWS STS API Reference, documented).
+        """
+        if self._is_known:
+            refuse_operation("GetSessionToken", "the credentials would be another caller's")
+        return super().get_session_token()
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether the request is not the default caller's."""
+        access_key = self.get_access_key()
+        return access_key in self.fake.callers or account_of_access_key(access_key) is not None
 
     def get_access_key(self) -> str:
         """The request's access key; moto's own sees those of 20 characters only."""

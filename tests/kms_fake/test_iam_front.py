@@ -22,12 +22,12 @@ BOUNDARY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
 def connect(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Makes clients of a service of AWS."""
 
-    def client(service: str, endpoint: str | None = None) -> Any:
+    def client(service: str, access_key: str = "any", endpoint: str | None = None) -> Any:
         return boto3.client(
             service,
             region_name="us-east-1",
             endpoint_url=endpoint,
-            aws_access_key_id="any",
+            aws_access_key_id=access_key,
             aws_secret_access_key="any",  # noqa: S106  # No secret.
         )
 
@@ -37,7 +37,7 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Any]:
             yield client
     else:
         with mock_aws(), serving(fake) as server:
-            yield lambda service: client(service, server.endpoint)
+            yield lambda service, key="any": client(service, key, server.endpoint)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,8 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Any]:
         ("sts", "assume_role", {"PolicyArns": [{"arn": BOUNDARY}]}, "PolicyArns"),
         ("sts", "assume_role", {"Tags": [{"Key": "team", "Value": "red"}]}, "Tags"),
         ("sts", "assume_role", {"SourceIdentity": "alice"}, "SourceIdentity"),
-        ("sts", "get_federation_token", {"Name": "bob", "Policy": TRUST}, "Policy"),
+        ("sts", "get_federation_token", {"Name": "bob", "Policy": TRUST}, "FederationToken"),
+        ("sts", "get_federation_token", {"Name": "bob"}, "FederationToken"),
         ("iam", "create_user", {"UserName": "bob", "PermissionsBoundary": BOUNDARY}, "Boundary"),
     ],
 )
@@ -77,4 +78,15 @@ def test_what_is_kept_is_taken(connect: Any) -> None:
     sts = connect("sts")
     answer = sts.assume_role(RoleArn=ROLE, RoleSessionName="session", Policy=TRUST)
     assert answer["AssumedRoleUser"]["Arn"].endswith(":assumed-role/app/session")
-    assert sts.get_federation_token(Name="bob")["Credentials"]
+    assert sts.get_session_token()["Credentials"]
+
+
+def test_no_user_gets_the_credentials_of_the_default_caller(connect: Any) -> None:
+    connect("iam").create_user(UserName="bob")
+    made = connect("iam").create_access_key(UserName="bob")["AccessKey"]
+    bob = connect("sts", made["AccessKeyId"])
+    with pytest.raises(ClientError, match=r"ValidationError.*GetSessionToken is not simulated"):
+        bob.get_session_token()
+    role = bob.assume_role(RoleArn=ROLE, RoleSessionName="session")["Credentials"]
+    with pytest.raises(ClientError, match=r"ValidationError.*GetSessionToken is not simulated"):
+        connect("sts", role["AccessKeyId"]).get_session_token()
