@@ -95,7 +95,8 @@ def _boolean(values: Values, where: str) -> Matches:
 
 def _binary(values: Values, where: str) -> Matches:
     wanted = frozenset(read_values(_joined(values), binary, where, "base64"))
-    return lambda value: value.encode() in wanted
+    # JSON can bring half a surrogate pair, which equals no text in UTF-8.
+    return lambda value: value.encode(errors="surrogatepass") in wanted
 
 
 def _address(values: Values, where: str) -> Matches:

@@ -145,6 +145,7 @@ def test_binary_values_are_base64_in_the_policy() -> None:
     key = "kms:EncryptionContext:name"
     assert holds("BinaryEquals", key, "QmluYXJ5VmFsdWVJbkJhc2U2NA==", "BinaryValueInBase64")
     assert not holds("BinaryEquals", key, "QmluYXJ5VmFsdWVJbkJhc2U2NA==", "binaryvalueinbase64")
+    assert not holds("BinaryEquals", key, "Pw==", "\ud800")
 
 
 def test_string_operators_go_with_every_type() -> None:
