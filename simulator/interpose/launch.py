@@ -50,6 +50,8 @@ class Started:
     process: int
     """Who gets the run's signals: the program, or init, which passes them on."""
     listener: int
+    interruptible: bool
+    """Whether signals interrupt stopped calls."""
     end: int
     """A descriptor that is readable when the program has ended."""
     go: Callable[[], None]
@@ -57,16 +59,22 @@ class Started:
     """The program's wait status; to be called once `end` is readable."""
 
 
-def install(arch: Architecture, *, trap_open: bool) -> int:
-    """Put this process under the filter; returns the listener. Raises OSError."""
+def install(
+    arch: Architecture, *, trap_open: bool, interruptible: bool = False
+) -> tuple[int, bool]:
+    """Put this process under the filter; returns the listener, and whether signals interrupt.
+
+    They do where that is wanted, and before Linux 5.19. Raises OSError.
+    """
     program = supervising_filter(arch, trap_open=trap_open)
     kernel.no_new_privileges()
-    try:
-        return kernel.install_filter(arch, program, wait_killable=True)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-    return kernel.install_filter(arch, program, wait_killable=False)  # Before Linux 5.19.
+    if not interruptible:
+        try:
+            return kernel.install_filter(arch, program, wait_killable=True), False
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+    return kernel.install_filter(arch, program, wait_killable=False), True
 
 
 def start(plan: Plan, arch: Architecture) -> Started:
@@ -84,23 +92,26 @@ def start(plan: Plan, arch: Architecture) -> Started:
     if not descriptors:
         os.waitpid(process, 0)
         raise CannotLaunch(message.decode() or "the program's process ended before it began")
-    if plan.rung is Rung.OPEN_TRAP:
-        return _started_alone(process, descriptors[0], ours, status_end)
-    return _started_init(process, int(message), descriptors[0], ours, status_end)
+    signalled, interruptible = (int(word) for word in message.split())
+    listener = descriptors[0]
+    end, wait = (
+        _end_of_program(process, status_end)
+        if plan.rung is Rung.OPEN_TRAP
+        else _end_of_init(process, status_end)
+    )
+    return Started(signalled, listener, bool(interruptible), end, _goer(ours), wait)
 
 
-def _started_alone(process: int, listener: int, ours: socket.socket, status_end: int) -> Started:
+def _end_of_program(process: int, status_end: int) -> tuple[int, Callable[[], int]]:
     os.close(status_end)
 
     def wait() -> int:
         return os.waitpid(process, 0)[1]
 
-    return Started(process, listener, os.pidfd_open(process), _goer(ours), wait)
+    return os.pidfd_open(process), wait
 
 
-def _started_init(
-    outer: int, init: int, listener: int, ours: socket.socket, status_end: int
-) -> Started:
+def _end_of_init(outer: int, status_end: int) -> tuple[int, Callable[[], int]]:
     def wait() -> int:
         content = os.read(status_end, _STATUS.size)
         os.waitpid(outer, 0)
@@ -109,7 +120,7 @@ def _started_init(
         status: int = _STATUS.unpack(content)[0]
         return status
 
-    return Started(init, listener, status_end, _goer(ours), wait)
+    return status_end, wait
 
 
 def _goer(ours: socket.socket) -> Callable[[], None]:
@@ -125,7 +136,7 @@ def _become(plan: Plan, arch: Architecture, channel: socket.socket, status: int)
     try:
         kernel.die_with_parent(signal.SIGKILL)
         if plan.rung is Rung.OPEN_TRAP:
-            _wait_under_filter(arch, channel, trap_open=True, message=b"-")
+            _wait_under_filter(plan, arch, channel, os.getpid())
             _execute(plan)
         enter()
         init = os.fork()
@@ -155,10 +166,13 @@ def _why_not(error: OSError) -> str:
 
 
 def _wait_under_filter(
-    arch: Architecture, channel: socket.socket, *, trap_open: bool, message: bytes
+    plan: Plan, arch: Architecture, channel: socket.socket, signalled: int
 ) -> None:
-    listener = install(arch, trap_open=trap_open)
-    socket.send_fds(channel, [message], [listener])
+    """Wait for the supervisor, who is told to whom signals go."""
+    listener, interruptible = install(
+        arch, trap_open=plan.rung is Rung.OPEN_TRAP, interruptible=plan.interruptible
+    )
+    socket.send_fds(channel, [f"{signalled} {int(interruptible)}".encode()], [listener])
     os.close(listener)
     if not channel.recv(1):
         os._exit(OUR_FAILURE)
@@ -192,7 +206,7 @@ def _init(plan: Plan, arch: Architecture, channel: socket.socket, status: int) -
     """Process 1 of the enclave, after init.c: heartbeat, the program, the end of all."""
     outside = _own_id_outside()
     prepare(plan.scratch, plan.overlays)
-    _wait_under_filter(arch, channel, trap_open=False, message=str(outside).encode())
+    _wait_under_filter(plan, arch, channel, outside)
     signal.pthread_sigmask(signal.SIG_BLOCK, [*FORWARDED, signal.SIGCHLD])
     if not _heartbeat():
         os.write(

@@ -52,19 +52,34 @@ class _Request:
     content: bytes
     response_at: int
     room: int
+    response: bytes = b""
+
+    def is_again(self, other: _Request) -> bool:
+        """Whether this is the same call as `other`, which a signal interrupted, restarted."""
+        return (self.trap.thread, self.content) == (other.trap.thread, other.content)
 
 
 class Devices:
     """The devices of one machine. Without `module` there is no `/dev/nsm`, as on a parent."""
 
-    def __init__(
-        self, cid: int, module: Module | None, loop: Loop, faults: Faults, *, traps_open: bool
+    def __init__(  # Keyword-only where it could be mistaken.
+        self,
+        cid: int,
+        module: Module | None,
+        loop: Loop,
+        faults: Faults,
+        *,
+        traps_open: bool,
+        interruptible: bool,
     ) -> None:
         self.faults = faults
         self._cid = cid
         self._module = module
         self._loop = loop
         self._traps_open = traps_open
+        self._interruptible = interruptible
+        self._missed: _Request | None = None
+        """The last request whose caller was interrupted before its response came."""
         self._queue: deque[_Request] = deque()
         self._current: _Request | None = None
         self._timer: Timer | None = None
@@ -134,8 +149,27 @@ class Devices:
         if length > _REQUEST_MAX:
             raise Refused(errno.EMSGSIZE)
         content = trap.read(request_at, length) if length else b""
-        self._queue.append(_Request(trap, content, response_at, room))
+        request = _Request(trap, content, response_at, room)
+        if self._interruptible and self._resume(request):
+            return
+        self._queue.append(request)
         self._next()
+
+    def _resume(self, request: _Request) -> bool:
+        """Whether a restarted call takes up where it was interrupted: nothing is asked twice.
+
+        The driver cannot be interrupted; to repeat an ExtendPCR would change its outcome.
+        """
+        current, missed = self._current, self._missed
+        if current is not None and request.is_again(current) and not current.trap.is_waiting():
+            current.trap = request.trap
+            return True
+        if missed is not None and request.is_again(missed):
+            self._missed = None
+            request.response = missed.response
+            self._deliver(request)
+            return True
+        return False
 
     def _next(self) -> None:
         """Take up the next request whose caller still lives, if none is under way."""
@@ -166,7 +200,8 @@ class Devices:
 
     def _answered(self, request: _Request, response: bytes) -> None:
         if self._current is request:
-            self._finish(lambda: _deliver(request, response[:_RESPONSE_MAX]))
+            request.response = response[:_RESPONSE_MAX]
+            self._finish(lambda: self._deliver(request))
 
     def _time_out(self) -> None:
         request = self._current
@@ -181,19 +216,18 @@ class Devices:
         end()
         self._next()
 
-
-def _deliver(request: _Request, response: bytes) -> None:
-    trap = request.trap
-    response = response[: request.room]
-    try:
-        trap.write(request.response_at, response)
-        trap.write(trap.arguments[2] + _LENGTH_AT, struct.pack("=Q", len(response)))
-    except CallerGone:
-        return
-    except OSError:
-        trap.fail(errno.EFAULT)
-        return
-    trap.answer()
+    def _deliver(self, request: _Request) -> None:
+        trap = request.trap
+        response = request.response[: request.room]
+        try:
+            trap.write(request.response_at, response)
+            trap.write(trap.arguments[2] + _LENGTH_AT, struct.pack("=Q", len(response)))
+        except CallerGone:
+            self._missed = request
+        except OSError:
+            trap.fail(errno.EFAULT)
+        else:
+            trap.answer()
 
 
 def _folder(trap: Trap, descriptor: int) -> str:

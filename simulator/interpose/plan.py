@@ -44,6 +44,8 @@ class Plan:
     blocked_signals: list[int] = field(default_factory=list)
     """What the program's signal mask is to be."""
     verbose: bool = False
+    interruptible: bool = False
+    """Let signals interrupt stopped calls, as kernels before Linux 5.19 do."""
 
     def to_json(self) -> str:
         """One line."""

@@ -103,7 +103,7 @@ def _try_supervision(arch: Architecture) -> str | None:
     child = os.fork()
     if child == 0:
         try:
-            listener = install(arch, trap_open=False)
+            listener, _ = install(arch, trap_open=False)
             socket.send_fds(theirs, [b"-"], [listener])
             os.close(listener)
             socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM).close()
@@ -149,6 +149,8 @@ def _try_one_trap(
         with socket.socket(socket.AF_UNIX) as unix:
             listener.give(notification.id, unix.fileno(), close_on_exec=True)
     except OSError as error:
+        if error.errno == errno.EINVAL:
+            return _why_no_filter(errno.EINVAL, "")
         return _why_no_look(error)
     return None
 

@@ -75,6 +75,8 @@ class Options:
     descriptors: tuple[int, ...] = ()
     """Open files that the program gets beside its standard ones, under the same numbers."""
     verbose: bool = False
+    interruptible: bool = False
+    """Let signals interrupt stopped calls, as on kernels before Linux 5.19."""
 
 
 class Run:
@@ -119,6 +121,7 @@ class Run:
             overlays=dict(options.overlays),
             blocked_signals=sorted(int(number) for number in blocked),
             verbose=options.verbose,
+            interruptible=options.interruptible,
         )
         self._control, control = socket.socketpair()
         self._channel, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

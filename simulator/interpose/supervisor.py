@@ -82,7 +82,13 @@ class Supervisor:
     """One tree and its machine."""
 
     def __init__(
-        self, plan: Plan, arch: Architecture, listener: Listener, channel: socket.socket
+        self,
+        plan: Plan,
+        arch: Architecture,
+        listener: Listener,
+        channel: socket.socket,
+        *,
+        interruptible: bool,
     ) -> None:
         self.loop = Loop()
         self.counts: Counter[str] = Counter()
@@ -106,6 +112,7 @@ class Supervisor:
             self.loop,
             faults,
             traps_open=plan.rung is Rung.OPEN_TRAP,
+            interruptible=interruptible,
         )
         self._handlers = {
             **self.vsock.handlers(),
@@ -192,7 +199,8 @@ def supervise(
     except launch.CannotLaunch as error:
         report(failed=str(error), code=error.exit_code)
         return
-    supervisor = Supervisor(plan, arch, Listener(started.listener), channel)
+    listener = Listener(started.listener)
+    supervisor = Supervisor(plan, arch, listener, channel, interruptible=started.interruptible)
     if plan.rung is Rung.NAMESPACES:
         supervisor.vsock.heartbeat = HEARTBEAT
     status: list[int] = []

@@ -109,9 +109,18 @@ def finish(
     cid: int = 16,
     role: Role = Role.ENCLAVE,
     verbose: bool = False,
+    interruptible: bool = False,
 ) -> Finished:
     """Run a program to its end."""
-    options = Options(fabric=fabric, rung=rung, faults=faults, cid=cid, role=role, verbose=verbose)
+    options = Options(
+        fabric=fabric,
+        rung=rung,
+        faults=faults,
+        cid=cid,
+        role=role,
+        verbose=verbose,
+        interruptible=interruptible,
+    )
     with TemporaryFile() as output, TemporaryFile() as errors:
         with Run(
             program, handle, options, stdin=subprocess.DEVNULL, stdout=output, stderr=errors
