@@ -92,7 +92,7 @@ def kms_over_tls(
         except ssl.SSLEOFError:
             pass  # A client that came and went, as some do to see whether anybody listens.
         except ssl.SSLError as error:
-            _log.warning("%s", _refusal(error))
+            _log.warning("%s", _refusal(error, names))
         except Stopped:
             pass
 
@@ -126,12 +126,13 @@ def _context(ca: PrivateCa, names: tuple[str, ...]) -> ssl.SSLContext:
     return context
 
 
-def _refusal(error: ssl.SSLError) -> str:
+def _refusal(error: ssl.SSLError, names: tuple[str, ...]) -> str:
     if "ALERT" in (error.reason or ""):
         return (
-            f"A client refused KMS's certificate ({error.reason}). It must trust the simulator's "
-            "CA: have it read one of the merged bundles, or name one in SSL_CERT_FILE or "
-            "AWS_CA_BUNDLE; a client that pins AWS's own roots cannot be tested so."
+            f"A client refused KMS's certificate ({error.reason}). It must ask for {names[0]} or "
+            "another of KMS's names, and trust the simulator's CA: have it read one of the merged "
+            "bundles, or name one in SSL_CERT_FILE or AWS_CA_BUNDLE. One that pins AWS's own roots "
+            "cannot be tested so."
         )
     return f"A client at KMS's port speaks no TLS 1.2 or 1.3 that is known here ({error.reason})."
 
