@@ -106,7 +106,7 @@ def run(request: Request, tell: Callable[[str], None]) -> int:
             started = stack.enter_context(Run(request.program, world.handle, options))
             status = _wait(started)
             counts = ", ".join(f"{name} {count}" for name, count in started.counts.items())
-            note(f"answered: {counts or 'nothing'}")
+            note(f"traps answered: {counts or 'none'}")
             return status
     except (BadFault, BadRun, BadService) as error:
         raise CannotRun(str(error), exit_code=USAGE) from error

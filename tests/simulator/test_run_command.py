@@ -296,7 +296,7 @@ def test_verbose_says_what_is_done() -> None:
     assert all(line.startswith("attested-kms run: ") for line in lines)
     assert f"attested-kms run: PCR0 {'ab' * 48}" in lines
     assert re.search(r"runs by notify \+ ", lines[0])
-    assert re.search(r"answered: .*ioctl 1", lines[-1])
+    assert re.search(r"traps answered: .*ioctl 1", lines[-1])
 
 
 def test_the_probe_says_what_works(capsys: pytest.CaptureFixture[str]) -> None:
