@@ -77,8 +77,8 @@ def run(request: Request, tell: Callable[[str], None]) -> int:
     Raises CannotRun.
     """
     note = tell if request.verbose else _nothing
-    # Before anything has a thread: probing forks, and signals are for the program.
     rung = _rung(request)
+    # Before anything has a thread: signals are for the program.
     mask = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, tree.FORWARDED))
     note(f"runs by {rung.value}")
     for shortcoming in SHORTCOMINGS[rung]:

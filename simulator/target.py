@@ -258,7 +258,6 @@ class SimulatorTarget:
     account_root = f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:root"
 
     def __init__(self, transport: str = "fabric") -> None:
-        # First, since it forks.
         self._transport = transport_named(transport)
         self.stands_on = self._transport.words
         self._stack = ExitStack()

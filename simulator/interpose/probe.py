@@ -1,13 +1,18 @@
-"""Which technique works on this machine: tried, not guessed, in processes that end at once."""
+"""Which technique works on this machine: tried, not guessed, in processes that end at once.
+
+The trials fork, which a process with threads should not: they are made by a Python of their own.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import json
 import os
 import select
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -26,6 +31,11 @@ CONTAINER = (
     'docker run --rm -it --security-opt seccomp=unconfined -v "$PWD":/work -w /work IMAGE '
     "attested-kms run -- ./my-enclave-app"
 )
+_TRY = (
+    "import sys; sys.path.append(sys.argv[1]); "
+    "from simulator.interpose.probe import try_here; try_here()"
+)
+_ROOT = Path(__file__).resolve().parents[2]
 _UNCONFINED = "start the container with --security-opt seccomp=unconfined"
 
 SHORTCOMINGS = {
@@ -71,27 +81,47 @@ class Probed:
 
 
 def probe() -> Probed:
-    """Try what there is. Some milliseconds; call it before the process has threads."""
-    unable = _why_not_supervise()
-    reasons = {Rung.NAMESPACES: unable, Rung.OPEN_TRAP: unable}
+    """Try what there is. Takes about as long as Python takes to start."""
+    unable = _why_not_try()
+    if unable is not None:
+        return Probed(dict.fromkeys(Rung, unable))
+    tried = subprocess.run(  # noqa: S603  # Ours, no shell.
+        [sys.executable, "-I", "-S", "-c", _TRY, str(_ROOT)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        reasons = json.loads(tried.stdout)
+    except ValueError:
+        last = (tried.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        return Probed(dict.fromkeys(Rung, f"what works could not be tried: {last}"))
+    return Probed({rung: reasons[rung.value] for rung in Rung})
+
+
+def try_here() -> None:
+    """Print as JSON, by technique, why it does not work here; null if it does."""
+    arch = this_architecture()
+    unable = _try_supervision(arch) if arch else _why_not_try()
+    reasons = {Rung.NAMESPACES.value: unable, Rung.OPEN_TRAP.value: unable}
     if unable is None:
-        reasons[Rung.NAMESPACES] = _why_no_namespaces()
-    return Probed(reasons)
+        reasons[Rung.NAMESPACES.value] = _why_no_namespaces()
+    print(json.dumps(reasons))  # To `probe`.
 
 
-def _why_not_supervise() -> str | None:
+def _why_not_try() -> str | None:
     if sys.platform != "linux":
         return (
             "running unmodified programs needs Linux, whose kernel can stop their system calls; "
             f"on this system use a container: {CONTAINER}"
         )
-    arch = this_architecture()
-    if arch is None:
+    if this_architecture() is None:
         return (
             f"this machine is a {os.uname().machine}, and programs can be run on "
             f"{', '.join(SUPPORTED)} so far"
         )
-    return _try_supervision(arch)
+    return None
 
 
 def _try_supervision(arch: Architecture) -> str | None:
@@ -134,7 +164,8 @@ def _try_one_trap(
     from simulator.interpose import kernel
 
     ready = select.select([listener.fileno(), child.fileno()], [], [])[0]
-    if listener.fileno() not in ready:
+    # It speaks once its call is over. When it has ended too, the listener is ready for that.
+    if child.fileno() in ready:
         return (
             "this process is in a container whose seccomp profile refuses vsock sockets, as "
             f"Docker's default does: {_UNCONFINED}"

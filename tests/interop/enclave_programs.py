@@ -50,7 +50,7 @@ MISTAKES = {
 """The four errors of the field notes (bugs 7, 8.1, 8.2 and 8.3) by the program's argument."""
 
 _RUN = (sys.executable, "-m", "simulator.cli", "run")
-_TRAP = re.compile(r'"?(\w+)"?: (\d+)')
+_TRAP = re.compile(r"(\w+) (\d+)")
 _SECONDS = 50.0
 
 Command = Sequence[str | Path]

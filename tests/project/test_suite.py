@@ -100,7 +100,7 @@ def test_the_suite_says_what_it_stood_on() -> None:
 def test_where_nothing_can_be_supervised(transport: str, sentence: str) -> None:
     elsewhere = (
         "import sys, pytest; from simulator.interpose import probe; "
-        "probe._why_not_supervise = lambda: 'nothing works here'; sys.exit(pytest.main())"
+        "probe._why_not_try = lambda: 'nothing works here'; sys.exit(pytest.main())"
     )
     result = subprocess.run(
         [sys.executable, "-c", elsewhere, "-p", "no:cacheprovider", *ONE, "--transport", transport],

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -84,9 +85,12 @@ def rung(request: pytest.FixtureRequest) -> Rung:
 
 def needs(rung: Rung) -> None:
     """Skip the test where the technique does not work, with the reason."""
-    reason = probe().reasons[rung]
+    reason = _probed().reasons[rung]
     if reason is not None:
         pytest.skip(f"{rung.value}: {reason}")
+
+
+_probed = cache(probe)
 
 
 def python(code: str) -> list[str]:
