@@ -23,6 +23,8 @@ class BenchmarkFailed(Exception):
 class Unit(enum.Enum):
     """What a figure counts, and how it is written."""
 
+    NANOSECONDS = ("ns", 0)
+    MICROSECONDS = ("us", 1)
     MILLISECONDS = ("ms", 3)
     SECONDS = ("s", 2)
     MEGABYTES = ("MB", 1)
@@ -39,11 +41,13 @@ class Bounded(enum.Enum):
 
     RATIO = "ratio"
     OURS = "ours"
+    DIFFERENCE = "difference"
+    """Of ours and the floor, in their unit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The most that the ratio, or the figure itself in its unit, may be."""
+    """The most that the ratio, the figure itself or its distance from the floor may be."""
 
     of: Bounded
     limit: float
@@ -67,8 +71,12 @@ class Figure:
         """Whether it exceeds its bound."""
         if self.bound is None:
             return False
-        measured = self.ratio.median if self.bound.of is Bounded.RATIO else self.ours
-        return measured > self.bound.limit
+        measured = {
+            Bounded.RATIO: self.ratio.median,
+            Bounded.OURS: self.ours,
+            Bounded.DIFFERENCE: self.ours - self.floor,
+        }
+        return measured[self.bound.of] > self.bound.limit
 
     def cells(self) -> tuple[str, ...]:
         """Its line of the table, under `HEADINGS`."""
@@ -87,7 +95,8 @@ class Figure:
             return ""
         if self.bound.of is Bounded.RATIO:
             return f"{self.bound.limit:.2f}x"
-        return f"{self.bound.limit:g} {self.unit.value[0]}"
+        sign = "+" if self.bound.of is Bounded.DIFFERENCE else ""
+        return f"{sign}{self.bound.limit:g} {self.unit.value[0]}"
 
     def as_json(self) -> dict[str, Any]:
         """Its JSON object."""

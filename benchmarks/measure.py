@@ -13,13 +13,16 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 Action = Callable[[], object]
 Timer = Callable[[], int]
 """A clock in nanoseconds."""
 
-Batches = Sequence[Sequence[int]]
+Batch = Sequence[int]
+"""Durations of one action in one round, in nanoseconds."""
+Batches = Sequence[Batch]
 """Durations of one action in nanoseconds: a sequence for each round."""
 
 
@@ -35,17 +38,27 @@ def interleaved(
     `prepare` is called before each round, untimed, and gives the actions of that round. Each batch
     is `calls` timed calls after an untimed one, which finds the caches as the others do.
     """
-    taken: list[list[list[int]]] = []
+    return alternated(
+        lambda: [partial(batch, action, calls, timer) for action in prepare()], rounds=rounds
+    )
+
+
+def alternated(
+    prepare: Callable[[], Sequence[Callable[[], Batch]]], *, rounds: int
+) -> list[Batches]:
+    """The same with actions that time themselves: each gives its batch of the round."""
+    taken: list[list[Batch]] = []
     for number in range(rounds):
         actions = prepare()
         taken = taken or [[] for _ in actions]
         order = range(len(actions))
         for index in order if number % 2 == 0 else reversed(order):
-            taken[index].append(_batch(actions[index], calls, timer))
+            taken[index].append(actions[index]())
     return list(taken)
 
 
-def _batch(action: Action, calls: int, timer: Timer) -> list[int]:
+def batch(action: Action, calls: int, timer: Timer = time.perf_counter_ns) -> list[int]:
+    """What each of `calls` calls took, after an untimed one."""
     action()
     durations = []
     for _ in range(calls):

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from benchmarks import in_process, over_http, peers, scale, suite
+from benchmarks import in_process, over_http, peers, scale, suite, supervised
 from benchmarks.figures import BenchmarkFailed, Figure, conclusion, machine, table
 
 
@@ -102,6 +102,7 @@ def _measure(effort: Effort, *, with_peers: bool, with_sim: bool) -> Iterator[Fi
     yield scale.decrypt_with_many_enclaves(rounds=effort.rounds)
     _progress(f"{scale.CLIENTS} clients at once")
     yield scale.many_clients()
+    yield from _measure_run(effort)
     if with_peers:
         _progress("moto_server")
         yield peers.beside_moto(rounds=effort.rounds)
@@ -115,6 +116,18 @@ def _measure(effort: Effort, *, with_peers: bool, with_sim: bool) -> Iterator[Fi
     if with_sim:
         _progress("./toxw -e sim, cold and warm")
         yield suite.warm_sim()
+
+
+def _measure_run(effort: Effort) -> Iterator[Figure]:
+    _progress("programs under attested-kms run")
+    try:
+        with supervised.workshop() as shop:
+            for rung in shop.rungs:
+                yield from supervised.unrelated_calls(shop, rung, rounds=effort.rounds)
+            yield from supervised.nsm_requests(shop, rounds=effort.rounds)
+            yield from supervised.vsock_connections(shop, rounds=effort.rounds)
+    except supervised.NotMeasurable as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
 
 
 def _progress(what: str) -> None:

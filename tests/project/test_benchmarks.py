@@ -11,6 +11,7 @@ import pytest
 from benchmarks.figures import Bound, Bounded, Figure, Unit, conclusion, table
 from benchmarks.measure import (
     Ratio,
+    alternated,
     interleaved,
     median,
     percentile,
@@ -55,6 +56,21 @@ def test_what_prepares_a_round_is_not_timed() -> None:
 
     assert interleaved(prepare, rounds=2, calls=1, timer=lambda: time.now) == [[[3], [3]]]
     assert len(prepared) == 2
+
+
+def test_actions_may_time_themselves() -> None:
+    log: list[str] = []
+
+    def action(name: str, takes: int) -> Callable[[], list[int]]:
+        def act() -> list[int]:
+            log.append(name)
+            return [takes]
+
+        return act
+
+    actions = (action("floor", 2), action("ours", 3))
+    assert alternated(lambda: actions, rounds=3) == [[[2]] * 3, [[3]] * 3]
+    assert log == ["floor", "ours", "ours", "floor", "floor", "ours"]
 
 
 def test_a_disturbed_round_does_not_move_the_ratio() -> None:
@@ -104,10 +120,12 @@ def figure(
         (0.1, 1.26, Bound(Bounded.RATIO, 1.25), True),
         (2.0, 9.0, Bound(Bounded.OURS, 2.0), False),
         (2.1, 0.1, Bound(Bounded.OURS, 2.0), True),
+        (3.0, 9.0, Bound(Bounded.DIFFERENCE, 2.0), False),
+        (3.1, 0.1, Bound(Bounded.DIFFERENCE, 2.0), True),
         (9.0, 9.0, None, False),
     ],
 )
-def test_a_bound_is_of_the_ratio_or_of_the_figure(
+def test_a_bound_is_of_the_ratio_the_figure_or_its_distance_from_the_floor(
     ours: float, times: float, bound: Bound | None, over: bool
 ) -> None:
     assert figure(ours=ours, times=times, bound=bound).is_over is over
@@ -126,6 +144,11 @@ def test_the_table_has_a_line_for_each_figure_and_each_floor_once() -> None:
         "three 1.000 ms 1.000 ms 99.000x (99.00-99.00)",
     ]
     assert lines[-2:] == ["  one; two; three:", "    the floor of it"]
+
+
+def test_a_bound_on_the_distance_shows_its_sign() -> None:
+    near = figure(ours=2.0, times=2.0, bound=Bound(Bounded.DIFFERENCE, 2.0))
+    assert near.cells()[-2:] == ("+2 ms", "ok")
 
 
 def test_the_conclusion_names_what_is_exceeded_and_the_exit_code() -> None:
