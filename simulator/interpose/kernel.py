@@ -236,14 +236,18 @@ def read_memory(thread: int, address: int, length: int) -> bytes:
     return buffer.raw
 
 
-def write_memory(thread: int, address: int, content: bytes) -> None:
-    """Write into another process. Raises OSError: EFAULT, ESRCH, EPERM."""
+def write_memory(thread: int, *pieces: tuple[int, bytes]) -> None:
+    """Write into another process: at each address what is to stand there, in this order.
+
+    Raises OSError: EFAULT, ESRCH, EPERM.
+    """
+    content = b"".join(piece for _, piece in pieces)
     if not content:
         return
     buffer = ctypes.create_string_buffer(content, len(content))
     ours = _Vector(ctypes.addressof(buffer), len(content))
-    theirs = _Vector(address, len(content))
-    count = _libc.process_vm_writev(thread, ctypes.byref(ours), 1, ctypes.byref(theirs), 1, 0)
+    theirs = (_Vector * len(pieces))(*[_Vector(address, len(piece)) for address, piece in pieces])
+    count = _libc.process_vm_writev(thread, ctypes.byref(ours), 1, theirs, len(pieces), 0)
     if count < 0:
         raise _failed("process_vm_writev")
     if count < len(content):

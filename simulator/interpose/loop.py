@@ -12,32 +12,13 @@ Callback = Callable[[int], None]
 """Takes the events of epoll."""
 
 
-class Timer:
-    """Something to do later; `cancel` it, and it is not done."""
-
-    __slots__ = ("_action",)
-
-    def __init__(self, action: Callable[[], None]) -> None:
-        self._action: Callable[[], None] | None = action
-
-    def cancel(self) -> None:
-        """Never mind."""
-        self._action = None
-
-    def fire(self) -> None:
-        """Do it now, once."""
-        action, self._action = self._action, None
-        if action is not None:
-            action()
-
-
 class Loop:
     """Runs callbacks of descriptors and timers until it is stopped."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._callbacks: dict[int, Callback] = {}
-        self._timers: list[tuple[float, int, Timer]] = []
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._running = True
 
@@ -51,11 +32,9 @@ class Loop:
         if self._callbacks.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
 
-    def later(self, seconds: float, action: Callable[[], None]) -> Timer:
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
         """Do something after a time."""
-        timer = Timer(action)
-        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), timer))
-        return timer
+        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), action))
 
     def stop(self) -> None:
         """Return from `run` after the callback that calls this."""
@@ -77,7 +56,7 @@ class Loop:
 
     def _fire(self) -> None:
         while self._timers and self._timers[0][0] <= time.monotonic():
-            heapq.heappop(self._timers)[2].fire()
+            heapq.heappop(self._timers)[2]()
 
     def close(self) -> None:
         """Let go of the epoll instance."""

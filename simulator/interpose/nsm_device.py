@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Protocol
 from simulator.interpose.bpf import GET_LOCAL_CID
 from simulator.interpose.faults import Faults, error_response
 from simulator.interpose.files import is_stand_in
-from simulator.interpose.loop import Loop, Timer
+from simulator.interpose.loop import Loop
 from simulator.interpose.trap import CallerGone, Refused, Trap
 
 NSM_IOCTL = 0xC0200A00
@@ -82,7 +83,9 @@ class Devices:
         """The last request whose caller was interrupted before its response came."""
         self._queue: deque[_Request] = deque()
         self._current: _Request | None = None
-        self._timer: Timer | None = None
+        self._deadline = 0.0
+        """When the current request has taken too long, in the time of time.monotonic."""
+        self._watched = False
 
     def handlers(self) -> dict[str, Callable[[Trap], None]]:
         """By the name of the system call."""
@@ -137,7 +140,7 @@ class Devices:
             trap.let_through()
             return
         if trap.unsigned(1) == GET_LOCAL_CID:
-            trap.write(trap.arguments[2], struct.pack("=I", self._cid))
+            trap.write((trap.arguments[2], struct.pack("=I", self._cid)))
             trap.answer()
             return
         if self._module is None:
@@ -145,10 +148,11 @@ class Devices:
             return
         if trap.unsigned(1) != NSM_IOCTL:
             raise Refused(errno.EINVAL)
-        request_at, length, response_at, room = _RAW.unpack(trap.read(trap.arguments[2], _RAW.size))
+        # Whether the caller still waits is asked when its request is taken up.
+        request_at, length, response_at, room = _RAW.unpack(trap.peek(trap.arguments[2], _RAW.size))
         if length > _REQUEST_MAX:
             raise Refused(errno.EMSGSIZE)
-        content = trap.read(request_at, length) if length else b""
+        content = trap.peek(request_at, length) if length else b""
         request = _Request(trap, content, response_at, room)
         if self._interruptible and self._resume(request):
             return
@@ -180,7 +184,9 @@ class Devices:
 
     def _take_up(self, request: _Request) -> None:
         self._current = request
-        self._timer = self._loop.later(_TIMEOUT_SECONDS, self._time_out)
+        self._deadline = time.monotonic() + _TIMEOUT_SECONDS
+        if not self._watched:
+            self._watch(_TIMEOUT_SECONDS)
         delay = self.faults.nsm.delay_seconds
         if delay:
             self._loop.later(delay, lambda: self._ask(request))
@@ -203,16 +209,25 @@ class Devices:
             request.response = response[:_RESPONSE_MAX]
             self._finish(lambda: self._deliver(request))
 
+    def _watch(self, seconds: float) -> None:
+        """One timer is for all requests: one each would be thousands that wait for nothing."""
+        self._watched = True
+        self._loop.later(seconds, self._time_out)
+
     def _time_out(self) -> None:
+        self._watched = False
         request = self._current
-        if request is not None:
+        if request is None:
+            return
+        seconds = self._deadline - time.monotonic()
+        if seconds > 0:
+            self._watch(seconds)
+        else:
             self._finish(lambda: request.trap.fail(errno.ETIMEDOUT))
 
     def _finish(self, end: Callable[[], None]) -> None:
         """End the request under way, and go on with the next."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._current = self._timer = None
+        self._current = None
         end()
         self._next()
 
@@ -220,8 +235,10 @@ class Devices:
         trap = request.trap
         response = request.response[: request.room]
         try:
-            trap.write(request.response_at, response)
-            trap.write(trap.arguments[2] + _LENGTH_AT, struct.pack("=Q", len(response)))
+            trap.write(
+                (request.response_at, response),
+                (trap.arguments[2] + _LENGTH_AT, struct.pack("=Q", len(response))),
+            )
         except CallerGone:
             self._missed = request
         except OSError:

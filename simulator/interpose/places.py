@@ -63,7 +63,8 @@ class Places:
     def reach(self, address: Address) -> str:
         """The path at which `address` is dialled from this machine."""
         cid, port = address
-        return str(self.path(self.cid if cid == LOCAL_CID else cid, port))
+        # Made for every connection: text at once.
+        return f"{self._folder}/{self.cid if cid == LOCAL_CID else cid}_{port}.sock"
 
     def bind(self, unix: socket.socket, port: int) -> int:
         """Bind a socket at `port` of this machine, or at a free one for ANY; returns the port.

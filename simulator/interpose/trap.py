@@ -66,9 +66,13 @@ class Trap:
 
     def read(self, address: int, length: int) -> bytes:
         """Memory of the caller."""
-        content = read_memory(self.thread, address, length)
+        content = self.peek(address, length)
         self._check()
         return content
+
+    def peek(self, address: int, length: int) -> bytes:
+        """The same where `is_waiting` is asked later, before anything is done with it."""
+        return read_memory(self.thread, address, length)
 
     def read_int(self, address: int) -> int:
         """A C int of the caller's."""
@@ -81,10 +85,10 @@ class Trap:
         self._check()
         return text
 
-    def write(self, address: int, content: bytes) -> None:
-        """Write into the caller's memory."""
+    def write(self, *pieces: tuple[int, bytes]) -> None:
+        """Write into the caller's memory, at each address what is to stand there."""
         self._check()
-        write_memory(self.thread, address, content)
+        write_memory(self.thread, *pieces)
 
     def _check(self) -> None:
         # A thread id is another's once its thread has been killed (seccomp_unotify(2)).

@@ -143,8 +143,7 @@ class VsockCalls:
             raise Refused(errno.ENODEV)  # No transport of a guest carries datagrams.
         if kind not in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
             raise Refused(errno.ESOCKTNOSUPPORT)
-        with socket.socket(socket.AF_UNIX, kind) as unix:
-            unix.setblocking(not flags & socket.SOCK_NONBLOCK)
+        with socket.socket(socket.AF_UNIX, kind | flags & socket.SOCK_NONBLOCK) as unix:
             self._learn(unix, Vsock(kind))
             trap.give(unix.fileno(), close_on_exec=bool(flags & socket.SOCK_CLOEXEC))
 
@@ -159,7 +158,7 @@ class VsockCalls:
             raise Refused(errno.EADDRNOTAVAIL)
         if port <= LAST_RESERVED_PORT and not self._may_bind_reserved(trap):
             raise Refused(errno.EACCES)
-        with _copy_of(trap) as unix:
+        with _copy_of(trap, vsock) as unix:
             try:
                 port = self._places.bind(unix, port)
             except FileExistsError:
@@ -181,7 +180,7 @@ class VsockCalls:
         content = _read_sockaddr(trap)
         if vsock.peer is not None:
             raise Refused(errno.EISCONN)
-        with _copy_of(trap) as unix:
+        with _copy_of(trap, vsock) as unix:
             if unix.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 raise Refused(errno.EINVAL)
             address = _parse_address(content)
@@ -206,9 +205,10 @@ class VsockCalls:
     def _dial(self, trap: Trap, vsock: Vsock, unix: socket.socket, address: Address) -> None:
         if vsock.local == _NOT_BOUND:
             vsock.local = ANY, self._places.name(unix)
-        blocking = not _is_nonblocking(unix)
+        flags = _status_flags(unix)
+        blocking = not flags & os.O_NONBLOCK
         # A full queue must not hold up everybody else's calls.
-        with _never_blocking(unix):
+        with _never_blocking(unix, flags):
             reached = self._reach(unix, address)
         if reached:
             vsock.peer = address
@@ -274,13 +274,13 @@ class VsockCalls:
         vsock = self._known(trap)
         if vsock is None:
             return
-        with _copy_of(trap) as unix:
+        with _copy_of(trap, vsock) as unix:
             if not unix.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 raise Refused(errno.EINVAL)
             try:
                 self._hand_over(trap, vsock, unix)
             except _NobodyYet:
-                if _is_nonblocking(unix):
+                if _status_flags(unix) & os.O_NONBLOCK:
                     raise Refused(errno.EAGAIN) from None
                 self._wait(trap, vsock, unix.dup())
 
@@ -401,8 +401,7 @@ class VsockCalls:
             raise Refused(errno.EINVAL)
         else:  # SO_DOMAIN
             value = struct.pack("=i", AF_VSOCK)[:length]
-        trap.write(trap.arguments[3], value)
-        trap.write(trap.arguments[4], struct.pack("=i", len(value)))
+        trap.write((trap.arguments[3], value), (trap.arguments[4], struct.pack("=i", len(value))))
         trap.answer()
 
 
@@ -452,25 +451,25 @@ def _write_address(trap: Trap, address: Address) -> None:
     room = trap.read_int(trap.arguments[2])
     if room < 0:
         raise Refused(errno.EINVAL)
-    if room:
-        trap.write(trap.arguments[1], content[:room])
-    trap.write(trap.arguments[2], struct.pack("=i", len(content)))
+    trap.write(
+        (trap.arguments[1], content[:room]), (trap.arguments[2], struct.pack("=i", len(content)))
+    )
 
 
 @contextmanager
-def _copy_of(trap: Trap) -> Iterator[socket.socket]:
-    with socket.socket(fileno=trap.take()) as unix:
+def _copy_of(trap: Trap, vsock: Vsock) -> Iterator[socket.socket]:
+    # What it is given Python need not ask the kernel for.
+    with socket.socket(socket.AF_UNIX, vsock.kind, 0, trap.take()) as unix:
         yield unix
 
 
-def _is_nonblocking(unix: socket.socket) -> bool:
-    return bool(fcntl.fcntl(unix.fileno(), fcntl.F_GETFL) & os.O_NONBLOCK)
+def _status_flags(unix: socket.socket) -> int:
+    return fcntl.fcntl(unix.fileno(), fcntl.F_GETFL)
 
 
 @contextmanager
-def _never_blocking(unix: socket.socket) -> Iterator[None]:
-    """The open file, which is the program's too, non-blocking meanwhile."""
-    flags = fcntl.fcntl(unix.fileno(), fcntl.F_GETFL)
+def _never_blocking(unix: socket.socket, flags: int) -> Iterator[None]:
+    """The open file, which is the program's too and has `flags`, non-blocking meanwhile."""
     if flags & os.O_NONBLOCK:
         yield
         return
