@@ -125,7 +125,8 @@ def _measure_run(effort: Effort) -> Iterator[Figure]:
             for rung in shop.rungs:
                 yield from supervised.unrelated_calls(shop, rung, rounds=effort.rounds)
             yield from supervised.nsm_requests(shop, rounds=effort.rounds)
-            yield from supervised.vsock_connections(shop, rounds=effort.rounds)
+            yield from supervised.vsock_bytes(shop, rounds=effort.rounds)
+            yield supervised.vsock_connections(shop, rounds=effort.rounds)
     except supervised.NotMeasurable as error:
         print(f"benchmarks: {error}", file=sys.stderr)
 
