@@ -33,6 +33,7 @@ _ADD_DESCRIPTOR = 0x40182103
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")
 _RESPONSE = struct.Struct("=QqiI")
 _ADDITION = struct.Struct("=QIIII")
+_COOKIE = struct.Struct("=Q")
 _CONTINUE = 1
 _ADD_AND_SEND = 2
 
@@ -166,7 +167,7 @@ class Listener:
     def is_waiting(self, cookie: int) -> bool:
         """Whether the caller still waits, so that its thread id means what it meant."""
         try:
-            fcntl.ioctl(self._descriptor, _ID_VALID, struct.pack("=Q", cookie))
+            fcntl.ioctl(self._descriptor, _ID_VALID, _COOKIE.pack(cookie))
         except OSError as error:
             if error.errno == errno.ENOENT:
                 return False
@@ -212,46 +213,59 @@ class Listener:
         return True
 
 
-class _Vector(ctypes.Structure):
-    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
-
-
 for _call in (_libc.process_vm_readv, _libc.process_vm_writev):
     _call.argtypes = [
-        *(ctypes.c_int, ctypes.POINTER(_Vector), ctypes.c_ulong),
-        *(ctypes.POINTER(_Vector), ctypes.c_ulong, ctypes.c_ulong),
+        *(ctypes.c_int, ctypes.c_void_p, ctypes.c_ulong),
+        *(ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong),
     ]
     _call.restype = ctypes.c_ssize_t
 
+_VECTOR = struct.Struct("=QQ")
+"""struct iovec: address, length."""
+_ROOM = 1 << 14
+_MOST_PIECES = 2
+# What is read from other processes, or written into them, and the vectors that say where it is,
+# ours first. Made once: ctypes makes a type for each buffer, which takes longer than the call. So
+# one thread at a time.
+_buffer = ctypes.create_string_buffer(_ROOM)
+_content = memoryview(_buffer).cast("B")
+_vectors = ctypes.create_string_buffer(_VECTOR.size * (1 + _MOST_PIECES))
+_buffer_at = ctypes.addressof(_buffer)
+_ours = ctypes.addressof(_vectors)
+_theirs = _ours + _VECTOR.size
+
 
 def read_memory(thread: int, address: int, length: int) -> bytes:
-    """`length` bytes of another process. Raises OSError: EFAULT, ESRCH, EPERM."""
-    buffer = ctypes.create_string_buffer(length)
-    ours, theirs = _Vector(ctypes.addressof(buffer), length), _Vector(address, length)
-    count = _libc.process_vm_readv(thread, ctypes.byref(ours), 1, ctypes.byref(theirs), 1, 0)
-    if count < 0:
-        raise _failed("process_vm_readv")
-    if count < length:
-        raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
-    return buffer.raw
+    """`length` bytes of another process, at most 16,384. Raises OSError: EFAULT, ESRCH, EPERM."""
+    _VECTOR.pack_into(_vectors, 0, _buffer_at, min(length, _ROOM))
+    _VECTOR.pack_into(_vectors, _VECTOR.size, address, length)
+    count = _libc.process_vm_readv(thread, _ours, 1, _theirs, 1, 0)
+    if count != length:
+        raise _not_moved(count)
+    return bytes(_content[:length])
 
 
 def write_memory(thread: int, *pieces: tuple[int, bytes]) -> None:
     """Write into another process: at each address what is to stand there, in this order.
 
-    Raises OSError: EFAULT, ESRCH, EPERM.
+    At most two pieces, 16,384 bytes together. Raises OSError: EFAULT, ESRCH, EPERM.
     """
-    content = b"".join(piece for _, piece in pieces)
-    if not content:
-        return
-    buffer = ctypes.create_string_buffer(content, len(content))
-    ours = _Vector(ctypes.addressof(buffer), len(content))
-    theirs = (_Vector * len(pieces))(*[_Vector(address, len(piece)) for address, piece in pieces])
-    count = _libc.process_vm_writev(thread, ctypes.byref(ours), 1, theirs, len(pieces), 0)
+    length = 0
+    for number, (address, piece) in enumerate(pieces, 1):
+        _VECTOR.pack_into(_vectors, number * _VECTOR.size, address, len(piece))
+        _content[length : length + len(piece)] = piece
+        length += len(piece)
+    _VECTOR.pack_into(_vectors, 0, _buffer_at, length)
+    count = _libc.process_vm_writev(thread, _ours, 1, _theirs, len(pieces), 0)
+    if count != length:
+        raise _not_moved(count)
+
+
+def _not_moved(count: int) -> OSError:
+    """Why so many bytes were read or written, and not all."""
     if count < 0:
-        raise _failed("process_vm_writev")
-    if count < len(content):
-        raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
+        return _failed("process_vm_readv or process_vm_writev")
+    return OSError(errno.EFAULT, os.strerror(errno.EFAULT))
 
 
 _PAGE = 4096
