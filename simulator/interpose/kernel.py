@@ -12,6 +12,7 @@ import fcntl
 import os
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import NamedTuple
 
 from simulator.interpose.arch import Architecture
@@ -30,12 +31,14 @@ _RECEIVE = 0xC0502100
 _SEND = 0xC0182101
 _ID_VALID = 0x40082102
 _ADD_DESCRIPTOR = 0x40182103
+_SET_FLAGS = 0x40082104
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")
 _RESPONSE = struct.Struct("=QqiI")
 _ADDITION = struct.Struct("=QIIII")
 _COOKIE = struct.Struct("=Q")
 _CONTINUE = 1
 _ADD_AND_SEND = 2
+_SYNC_WAKE_UP = 1
 
 _SET_NO_NEW_PRIVS = 38
 _SET_PARENT_DEATH_SIGNAL = 1
@@ -139,11 +142,15 @@ class Listener:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        # The program sleeps while we answer and we sleep while it runs: on one processor each goes
+        # on at once, where a second one would have to be woken first. From Linux 6.6 on.
+        with suppress(OSError):
+            fcntl.ioctl(descriptor, _SET_FLAGS, _SYNC_WAKE_UP)
         self._buffer = bytearray(_NOTIFICATION.size)
         self._empty = bytes(_NOTIFICATION.size)
 
     def fileno(self) -> int:
-        """For epoll: readable with a notification, hung up when the last process has gone."""
+        """For poll: readable with a notification, hung up when the last process has gone."""
         return self._descriptor
 
     def close(self) -> None:

@@ -136,7 +136,6 @@ class Supervisor:
     def close(self) -> None:
         """Let go of everything."""
         self.vsock.close()
-        self.loop.close()
         self._listener.close()
 
     def _set_faults(self, specs: list[str]) -> None:
@@ -144,7 +143,7 @@ class Supervisor:
 
     def _one(self, events: int) -> None:
         """Answer one stopped call."""
-        if not events & select.EPOLLIN:
+        if not events & select.POLLIN:
             # The last process of the tree has gone.
             self.loop.forget(self._listener.fileno())
             return
