@@ -109,3 +109,12 @@ def percentile(batches: Batches, share: float) -> float:
 def median(batches: Batches) -> float:
     """The median of all durations."""
     return statistics.median(chain.from_iterable(batches))
+
+
+def quiet(batches: Batches) -> float:
+    """The median of a quiet round: a quarter of the rounds is below it.
+
+    For what nothing makes quicker than it is: other work on the machine only adds to it, and may
+    last for most of a run. Two or more rounds.
+    """
+    return statistics.quantiles(map(statistics.median, batches), n=4, method="inclusive")[0]

@@ -14,23 +14,26 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 import cbor2
 
 from benchmarks.attested import Enclave
 from benchmarks.figures import BenchmarkFailed, Bound, Bounded, Figure, Unit
-from benchmarks.measure import Batch, Batches, alternated, batch, median, ratio
+from benchmarks.measure import Batch, Batches, alternated, batch, quiet, ratio
 from benchmarks.processes import first_line, started
 from simulator.interpose.plan import Rung
 from simulator.interpose.probe import NoRung, probe
 from simulator.interpose.run import Handle, Options, Run
+
+T = TypeVar("T")
+_Measure = Callable[[], Batch]
 
 _SOURCES = Path(__file__).with_name("programs")
 _PROGRAMS = ("calls", "nsm", "peer", "dial")
@@ -48,6 +51,14 @@ _PARENT_CID, _PORT = 3, 9001
 _WITHOUT = "the same without a supervisor; the worst of getpid, read of /dev/zero, ioctl(FIONREAD)"
 _HANDLE_IS = "the NSM's handle() called for the same request, in the process that serves it"
 _NATIVE = "the same program on a Unix socket, without a supervisor; the same peer"
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair(Generic[T]):
+    """Something under the supervisor, and its floor."""
+
+    ours: T
+    floor: T
 
 
 class NotMeasurable(Exception):
@@ -164,23 +175,24 @@ def _standard_streams() -> tuple[socket.socket, socket.socket]:
 def unrelated_calls(shop: Workshop, rung: Rung, *, rounds: int) -> Iterator[Figure]:
     """System calls that are no business of the supervisor, and openat, which may be one."""
     command = shop.command("calls")
+    wishes = {name: f"{name} {_UNRELATED_COUNT}" for name in _UNRELATED}
+    if rung is Rung.OPEN_TRAP:
+        wishes["openat"] = f"openat {_OPENAT_COUNT}"
     with _Program.native(command) as bare, _Program.supervised(command, shop, rung) as ours:
-        measure = partial(_both, ours, bare, rounds=rounds)
-        unrelated = {name: measure(f"{name} {_UNRELATED_COUNT}") for name in _UNRELATED}
-        opened = measure(f"openat {_OPENAT_COUNT}") if rung is Rung.OPEN_TRAP else None
-    name = max(unrelated, key=lambda name: _dearer(unrelated[name]))
+        taken = _beside(_wished(ours, bare, wishes), rounds=rounds)
+    name = max(_UNRELATED, key=lambda name: quiet(taken[name].ours) - quiet(taken[name].floor))
     yield _figure(
         f"an unrelated call ({name}), {rung.value}",
         Unit.NANOSECONDS,
-        unrelated[name],
+        taken[name],
         _WITHOUT,
         Bound(Bounded.DIFFERENCE, 100.0),
     )
-    if opened is not None:
+    if rung is Rung.OPEN_TRAP:
         yield _figure(
             f"openat and close of another file, {rung.value}",
             Unit.NANOSECONDS,
-            opened,
+            taken["openat"],
             "the same without a supervisor",
         )
 
@@ -202,13 +214,18 @@ def _nsm_requests(
     handle = enclave.module.handle
     requests = {"DescribeNSM": cbor2.dumps("DescribeNSM"), "Attestation": enclave.request}
     with _Program.supervised(shop.command("nsm"), shop, shop.rungs[0], handle) as program:
-        for name, request in requests.items():
-            directly = partial(batch, partial(handle, request), _REQUESTS)
-            by_ioctl = partial(program.ask, f"{request.hex()} {_REQUESTS}")
+        actions: dict[str, _Pair[_Measure]] = {
+            name: _Pair(
+                partial(program.ask, f"{request.hex()} {_REQUESTS}"),
+                partial(batch, partial(handle, request), _REQUESTS),
+            )
+            for name, request in requests.items()
+        }
+        for name, taken in _beside(actions, rounds=rounds).items():
             yield _figure(
                 f"ioctl of /dev/nsm, {name}, {where}",
                 Unit.MICROSECONDS,
-                _pair(by_ioctl, directly, rounds=rounds),
+                taken,
                 _HANDLE_IS,
                 None if limit is None else Bound(Bounded.DIFFERENCE, limit),
             )
@@ -216,12 +233,13 @@ def _nsm_requests(
 
 def vsock_bytes(shop: Workshop, *, rounds: int) -> Iterator[Figure]:
     """What passes over a connection, of which the supervisor has no part, on one processor."""
+    wishes = {"sent": f"send {_BYTES}", "received": f"receive {_BYTES}"}
     with _one_processor(), _dialling(shop) as (ours, bare):
-        for direction, wish in (("sent", "send"), ("received", "receive")):
+        for direction, taken in _beside(_wished(ours, bare, wishes), rounds=rounds).items():
             yield _figure(
                 f"{_BYTES >> 20} MiB {direction} over a vsock",
                 Unit.MILLISECONDS,
-                _both(ours, bare, f"{wish} {_BYTES}", rounds=rounds),
+                taken,
                 _NATIVE,
                 # 0.9 times as many bytes a second.
                 Bound(Bounded.RATIO, 1 / 0.9),
@@ -230,11 +248,12 @@ def vsock_bytes(shop: Workshop, *, rounds: int) -> Iterator[Figure]:
 
 def vsock_connections(shop: Workshop, *, rounds: int) -> Figure:
     """Connections, of which the program's side is supervised."""
+    wishes = {"connections": f"connect {_CONNECTIONS}"}
     with _dialling(shop) as (ours, bare):
         return _figure(
             "vsock connection: socket, connect, a byte echoed, close",
             Unit.MICROSECONDS,
-            _both(ours, bare, f"connect {_CONNECTIONS}", rounds=rounds),
+            _beside(_wished(ours, bare, wishes), rounds=rounds)["connections"],
             _NATIVE,
             # 2,000 connections a second.
             Bound(Bounded.OURS, 500.0),
@@ -267,40 +286,38 @@ def _one_processor() -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _both(ours: _Program, bare: _Program, wish: str, *, rounds: int) -> tuple[Batches, Batches]:
-    """What both programs measure at a line, ours first."""
-    return _pair(partial(ours.ask, wish), partial(bare.ask, wish), rounds=rounds)
+def _wished(
+    ours: _Program, bare: _Program, wishes: Mapping[str, str]
+) -> dict[str, _Pair[_Measure]]:
+    """What both programs are asked, by name."""
+    return {
+        name: _Pair(partial(ours.ask, wish), partial(bare.ask, wish))
+        for name, wish in wishes.items()
+    }
 
 
-def _pair(
-    ours: Callable[[], Batch], floor: Callable[[], Batch], *, rounds: int
-) -> tuple[Batches, Batches]:
-    """The batches of both, which alternate."""
-    bare, mine = alternated(lambda: (floor, ours), rounds=rounds)
-    return mine, bare
-
-
-def _dearer(taken: tuple[Batches, Batches]) -> float:
-    """How many nanoseconds ours takes more."""
-    ours, floor = taken
-    return median(ours) - median(floor)
+def _beside(actions: Mapping[str, _Pair[_Measure]], *, rounds: int) -> dict[str, _Pair[Batches]]:
+    """The batches of each. A round has all of them, so that they share its noise."""
+    each = [action for pair in actions.values() for action in (pair.floor, pair.ours)]
+    taken = alternated(lambda: each, rounds=rounds)
+    pairs = map(_Pair, taken[1::2], taken[::2])
+    return dict(zip(actions, pairs, strict=True))
 
 
 def _figure(
     name: str,
     unit: Unit,
-    taken: tuple[Batches, Batches],
+    taken: _Pair[Batches],
     floor_is: str,
     bound: Bound | None = None,
 ) -> Figure:
-    ours, floor = taken
     nanoseconds = {Unit.NANOSECONDS: 1.0, Unit.MICROSECONDS: 1e3, Unit.MILLISECONDS: 1e6}[unit]
     return Figure(
         name=name,
         unit=unit,
-        ours=median(ours) / nanoseconds,
-        floor=median(floor) / nanoseconds,
+        ours=quiet(taken.ours) / nanoseconds,
+        floor=quiet(taken.floor) / nanoseconds,
         floor_is=floor_is,
-        ratio=ratio(ours, floor),
+        ratio=ratio(taken.ours, taken.floor),
         bound=bound,
     )

@@ -15,6 +15,7 @@ from benchmarks.measure import (
     interleaved,
     median,
     percentile,
+    quiet,
     ratio,
     ratio_of_pairs,
 )
@@ -97,6 +98,11 @@ def test_a_percentile_is_the_nearest_rank(share: float, expected: int) -> None:
 
 def test_the_median_is_over_all_rounds() -> None:
     assert median([[1, 9], [3], [4]]) == 3.5
+
+
+def test_a_quiet_round_is_one_of_the_quickest() -> None:
+    noise = [[70, 80, 90]] * 3
+    assert quiet([[1, 9, 2], *noise, [2, 2, 2]]) == 2
 
 
 def figure(
