@@ -100,6 +100,7 @@ def run(request: Request, tell: Callable[[str], None]) -> int:
                 overlays=trust.overlays,
                 descriptors=_inherited(),
                 blocked_signals=mask,
+                temporary=() if request.fabric is not None else (fabric,),
                 verbose=request.verbose,
             )
             note(f"CID {options.cid} in the fabric {options.fabric}")
@@ -107,6 +108,8 @@ def run(request: Request, tell: Callable[[str], None]) -> int:
             status = _wait(started)
             counts = ", ".join(f"{name} {count}" for name, count in started.counts.items())
             note(f"traps answered: {counts or 'none'}")
+            if started.was_lost:
+                raise CannotRun(started.failure or "")
             return status
     except (BadFault, BadRun, BadService) as error:
         raise CannotRun(str(error), exit_code=USAGE) from error

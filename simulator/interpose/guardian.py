@@ -18,10 +18,13 @@ from typing import Any, NoReturn
 
 from simulator.interpose import kernel, tree
 from simulator.interpose.arch import this_architecture
-from simulator.interpose.launch import OUR_FAILURE
 from simulator.interpose.loop import Loop
-from simulator.interpose.plan import Plan
+from simulator.interpose.places import Places
+from simulator.interpose.plan import OUR_FAILURE, Plan
 from simulator.interpose.supervisor import supervise, tell
+
+_PATIENCE_SECONDS = 5.0
+"""How long the supervisor has to end all others before it is killed itself."""
 
 
 def main() -> NoReturn:
@@ -76,14 +79,22 @@ class _Guardian:
         signals = kernel.signal_descriptor(tree.FORWARDED)
         self._loop.watch(signals, lambda _events: self._pass_on(signals))
         self._loop.watch(ours.fileno(), lambda _events: self._listen(ours))
-        self._loop.watch(self._starter.fileno(), lambda _events: self._starter_gone())
+        self._loop.watch(self._starter.fileno(), lambda _events: self._starter_gone(ours))
         self._loop.watch(os.pidfd_open(supervisor), lambda _events: self._loop.stop())
         self._loop.run()
         while self._received is not None:
             self._listen(ours)
         gone = _reap(supervisor)
         tree.end_descendants()
+        if gone != 0:
+            self._tidy_up()
+        tree.remove(self._plan.temporary)
         return self._conclude(gone)
+
+    def _tidy_up(self) -> None:
+        """Do what the supervisor has not come to."""
+        with suppress(OSError):
+            Places(self._plan.folder, self._plan.cid).clear_after_another()
 
     def _supervise(self, guardian: socket.socket) -> NoReturn:
         code = 1
@@ -132,10 +143,12 @@ class _Guardian:
             for number in self._early:
                 signal.pidfd_send_signal(self._target, number)
 
-    def _starter_gone(self) -> None:
+    def _starter_gone(self, supervisor: socket.socket) -> None:
+        self._loop.forget(self._starter.fileno())
         self._result = {"failed": "whoever started the run has ended, and the run with it"}
-        self._loop.stop()
-        tree.end_descendants()
+        # The end of what we say lets it end everybody and tidy up.
+        supervisor.shutdown(socket.SHUT_WR)
+        self._loop.later(_PATIENCE_SECONDS, tree.end_descendants)
 
     def _conclude(self, gone: int | None) -> int:
         if not self._result:

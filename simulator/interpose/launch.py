@@ -22,11 +22,11 @@ from simulator.interpose import kernel
 from simulator.interpose.arch import Architecture
 from simulator.interpose.bpf import supervising_filter
 from simulator.interpose.namespaces import enter, prepare
-from simulator.interpose.plan import Plan, Rung
+from simulator.interpose.plan import OUR_FAILURE, Plan, Rung
 from simulator.interpose.tree import FORWARDED, was_sent_to_us
 
 _STATUS = struct.Struct("=i")
-OUR_FAILURE, _NOT_RUNNABLE, _NOT_FOUND = 125, 126, 127
+_NOT_RUNNABLE, _NOT_FOUND = 126, 127
 """Exit codes of a run that did not come to its program, as env(1) and shells have them."""
 _HEARTBEAT_BYTE = b"\xb7"
 NESTED = (

@@ -104,10 +104,20 @@ class Places:
 
     def clear(self) -> None:
         """Remove the sockets that were made here and that nobody has bound again."""
-        with self._locked():
-            for path in self._made:
-                if not is_bound(path):
-                    path.unlink(missing_ok=True)
+        self._remove_dead(self._made)
+
+    def clear_after_another(self) -> None:
+        """Remove this machine's dead sockets, whoever made them."""
+        with suppress(OSError):
+            self._remove_dead(set(self._folder.glob(f"{self.cid}_*.sock")))
+
+    def _remove_dead(self, paths: set[Path]) -> None:
+        with suppress(OSError):  # The folder may have gone, or be another's by now.
+            if paths:
+                with self._locked():
+                    for path in paths:
+                        if path.is_socket() and not is_bound(path):
+                            path.unlink(missing_ok=True)
 
     def _free_ports(self) -> Iterator[int]:
         for _ in range(_PORT_TRIES):

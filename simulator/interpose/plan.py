@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
+OUR_FAILURE = 125
+"""The exit code of a run that failed by itself, as env(1) has it."""
+
 
 class Rung(enum.Enum):
     """A technique by which unmodified programs can be run, best first."""
@@ -41,6 +44,8 @@ class Plan:
     """As `Faults.parse` takes them."""
     overlays: dict[str, str] = field(default_factory=dict)
     """Files that the program sees others in place of; needs namespaces."""
+    temporary: list[str] = field(default_factory=list)
+    """Folders of this run alone, removed at its end."""
     blocked_signals: list[int] = field(default_factory=list)
     """What the program's signal mask is to be."""
     verbose: bool = False

@@ -25,7 +25,7 @@ from typing import IO, Any, Self
 
 from simulator.interpose.faults import Faults, error_response
 from simulator.interpose.places import ENCLAVE_CID, LONGEST_NAME, PATH_MAX
-from simulator.interpose.plan import Plan, Role, Rung
+from simulator.interpose.plan import OUR_FAILURE, Plan, Role, Rung
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +74,8 @@ class Options:
     """The program's signal mask; None for that of the thread that starts it."""
     descriptors: tuple[int, ...] = ()
     """Open files that the program gets beside its standard ones, under the same numbers."""
+    temporary: tuple[Path, ...] = ()
+    """Folders of this run alone: removed at its end, also if this process is killed before."""
     verbose: bool = False
     interruptible: bool = False
     """Let signals interrupt stopped calls, as on kernels before Linux 5.19."""
@@ -105,9 +107,11 @@ class Run:
             blocked = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, []))
         self.counts: dict[str, int] = {}
         """How often each system call was answered; once the run has ended."""
-        self._closed = False
         self.failure: str | None = None
         """Why the run failed, if it was not its program that ended."""
+        self.was_lost = False
+        """Whether the run's guardian was killed: then nobody has told the user why it failed."""
+        self._code: int | None = None
         self._scratch = tempfile.mkdtemp(prefix="attested-kms-")
         plan = Plan(
             program=list(program),
@@ -119,6 +123,7 @@ class Run:
             rung=options.rung,
             faults=list(options.faults),
             overlays=dict(options.overlays),
+            temporary=[str(folder.absolute()) for folder in options.temporary],
             blocked_signals=sorted(int(number) for number in blocked),
             verbose=options.verbose,
             interruptible=options.interruptible,
@@ -171,16 +176,13 @@ class Run:
 
         Raises subprocess.TimeoutExpired.
         """
-        code = self._guardian.wait(timeout)
-        if not self._closed:
-            self._take_result()
-        return code
+        self._guardian.wait(timeout)
+        return self._take_result()
 
     def close(self) -> None:
-        """End the run if it has not ended, and let go of everything. Once is enough."""
-        if self._closed:
+        """End the run if it has not ended, and let go of everything."""
+        if self._control.fileno() < 0:
             return
-        self._closed = True
         # The end of this connection is the end of the run.
         self._control.shutdown(socket.SHUT_WR)
         try:
@@ -195,14 +197,31 @@ class Run:
         self._channel.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _take_result(self) -> None:
+    def _take_result(self) -> int:
+        """Once the guardian has ended: what it reported, and the exit code."""
+        if self._code is not None:
+            return self._code
         content = b""
-        while part := self._control.recv(1 << 16):
-            content += part
+        with suppress(ConnectionResetError):  # It was killed before it knew its plan.
+            while part := self._control.recv(1 << 16):
+                content += part
         if content:
             result: dict[str, Any] = json.loads(content)
             self.counts = result.get("counts", {})
             self.failure = result.get("failed")
+            failed = result.get("code", OUR_FAILURE)
+            ended = result.get("ended")
+            self._code = failed if ended is None else os.waitstatus_to_exitcode(ended)
+        else:
+            # The supervisor ends all others then, and with itself this thread.
+            self._thread.join(_END_SECONDS)
+            self.was_lost = True
+            self.failure = (
+                "the guardian of the run was killed, and the program and all that it had started "
+                "were ended"
+            )
+            self._code = OUR_FAILURE
+        return self._code
 
 
 def _answer(channel: socket.socket, handle: Handle | None) -> None:

@@ -14,6 +14,7 @@ import select
 import socket
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 
 from simulator.interpose import launch, tree
 from simulator.interpose.arch import Architecture
@@ -68,7 +69,10 @@ class Channel:
         self._end.send(b"N" + self._number.to_bytes(4) + request)
 
     def _receive(self, _events: int) -> None:
-        message = self._end.recv(1 << 16)
+        try:
+            message = self._end.recv(1 << 16)
+        except ConnectionResetError:  # It ended before it read our question.
+            message = b""
         if not message:
             self._loop.forget(self._end.fileno())
         elif message[:1] == b"F":
@@ -176,8 +180,9 @@ class Supervisor:
 
 
 def tell(sentence: str) -> None:
-    """A line for the user, on the program's own standard error."""
-    os.write(2, f"attested-kms run: {sentence}\n".encode())
+    """A line for the user, on the program's own standard error, if there is one."""
+    with suppress(OSError):
+        os.write(2, f"attested-kms run: {sentence}\n".encode())
 
 
 def supervise(
@@ -198,6 +203,7 @@ def supervise(
     except launch.CannotLaunch as error:
         report(failed=str(error), code=error.exit_code)
         return
+    tree.remove([plan.scratch])  # What was mounted there is mounted where it belongs.
     listener = Listener(started.listener)
     supervisor = Supervisor(plan, arch, listener, channel, interruptible=started.interruptible)
     if plan.rung is Rung.NAMESPACES:
@@ -218,5 +224,8 @@ def supervise(
     finally:
         tree.end_descendants()
         supervisor.close()
-    if status:
+    if not status:
+        # The guardian has ended, or wants an end since whoever started the run has.
+        tree.remove(plan.temporary)
+    else:
         report(ended=status[0], counts=dict(supervisor.counts))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import NoReturn
 
@@ -42,6 +44,12 @@ def end_descendants() -> None:
         for process in living:
             with suppress(ChildProcessError):
                 os.waitpid(process, 0)
+
+
+def remove(folders: Iterable[str]) -> None:
+    """Remove folders and what is in them, as far as that can be done."""
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def end_as(status: int) -> NoReturn:
