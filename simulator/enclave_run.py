@@ -77,6 +77,7 @@ def run(request: Request, tell: Callable[[str], None]) -> int:
     Raises CannotRun.
     """
     note = tell if request.verbose else _nothing
+    ignores_children = signal.signal(signal.SIGCHLD, signal.SIG_DFL) is signal.SIG_IGN
     rung = _rung(request)
     # Before anything has a thread: signals are for the program.
     mask = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, tree.FORWARDED))
@@ -100,6 +101,7 @@ def run(request: Request, tell: Callable[[str], None]) -> int:
                 overlays=trust.overlays,
                 descriptors=_inherited(),
                 blocked_signals=mask,
+                ignores_children=ignores_children,
                 temporary=() if request.fabric is not None else (fabric,),
                 verbose=request.verbose,
             )

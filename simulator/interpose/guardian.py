@@ -38,6 +38,7 @@ def main() -> NoReturn:
     for end in (starter, channel):
         end.set_inheritable(False)  # They came by inheritance; the program shall not have them.
     signal.pthread_sigmask(signal.SIG_BLOCK, tree.FORWARDED)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # Where it is ignored nobody can be waited for.
     plan = _read_plan(starter)
     status = _Guardian(starter, channel, plan).run() if plan else OUR_FAILURE << 8
     tree.end_as(status)

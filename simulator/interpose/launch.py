@@ -193,6 +193,10 @@ def _execute(plan: Plan) -> NoReturn:
     """Become the program."""
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them; execve keeps that.
         signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # One that waits shall be the program's.
+    if plan.ignores_children:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, plan.blocked_signals)
     command = plan.program[0]
     try:

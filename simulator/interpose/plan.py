@@ -48,6 +48,8 @@ class Plan:
     """Folders of this run alone, removed at its end."""
     blocked_signals: list[int] = field(default_factory=list)
     """What the program's signal mask is to be."""
+    ignores_children: bool = False
+    """Whether SIGCHLD is to be ignored in the program."""
     verbose: bool = False
     interruptible: bool = False
     """Let signals interrupt stopped calls, as kernels before Linux 5.19 do."""

@@ -15,8 +15,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
@@ -26,6 +26,7 @@ from typing import IO, Any, Self
 from simulator.interpose.faults import Faults, error_response
 from simulator.interpose.places import ENCLAVE_CID, LONGEST_NAME, PATH_MAX
 from simulator.interpose.plan import OUR_FAILURE, Plan, Role, Rung
+from simulator.interpose.tree import FORWARDED
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +73,8 @@ class Options:
     """Files that the program sees others in place of."""
     blocked_signals: frozenset[int] | None = None
     """The program's signal mask; None for that of the thread that starts it."""
+    ignores_children: bool | None = None
+    """Whether SIGCHLD is to be ignored in the program; None for as it is in this process."""
     descriptors: tuple[int, ...] = ()
     """Open files that the program gets beside its standard ones, under the same numbers."""
     temporary: tuple[Path, ...] = ()
@@ -105,6 +108,9 @@ class Run:
         blocked = options.blocked_signals
         if blocked is None:
             blocked = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+        ignores_children = options.ignores_children
+        if ignores_children is None:
+            ignores_children = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
         self.counts: dict[str, int] = {}
         """How often each system call was answered; once the run has ended."""
         self.failure: str | None = None
@@ -125,6 +131,7 @@ class Run:
             overlays=dict(options.overlays),
             temporary=[str(folder.absolute()) for folder in options.temporary],
             blocked_signals=sorted(int(number) for number in blocked),
+            ignores_children=ignores_children,
             verbose=options.verbose,
             interruptible=options.interruptible,
         )
@@ -132,13 +139,14 @@ class Run:
         self._channel, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with control, channel:
             ends = (control.fileno(), channel.fileno())
-            self._guardian = subprocess.Popen(  # noqa: S603  # Ours, no shell.
-                [sys.executable, "-I", "-S", "-c", _START, str(_ROOT), *map(str, ends)],
-                pass_fds=(*ends, *options.descriptors),
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-            )
+            with _no_signals():
+                self._guardian = subprocess.Popen(  # noqa: S603  # Ours, no shell.
+                    [sys.executable, "-I", "-S", "-c", _START, str(_ROOT), *map(str, ends)],
+                    pass_fds=(*ends, *options.descriptors),
+                    stdin=stdin,
+                    stdout=stdout,
+                    stderr=stderr,
+                )
         self._control.sendall(plan.to_json().encode() + b"\n")
         self._thread = Thread(
             target=_answer, args=(self._channel, handle), name="nsm-of-run", daemon=True
@@ -222,6 +230,16 @@ class Run:
             )
             self._code = OUR_FAILURE
         return self._code
+
+
+@contextmanager
+def _no_signals() -> Iterator[None]:
+    """Whoever is started meanwhile passes signals on from its first moment."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _answer(channel: socket.socket, handle: Handle | None) -> None:

@@ -317,9 +317,10 @@ class VsockCalls:
         return connection.dup()
 
     def _wait(self, trap: Trap, vsock: Vsock, listener: socket.socket) -> None:
-        waiting = _Waiting(trap, vsock, listener)
-        self._waiting[listener.fileno()] = waiting
         seconds = _receive_timeout(listener)
+        # Whose patience has an end is not started again (`net/core/sock.c`, sock_intr_errno).
+        waiting = _Waiting(trap, vsock, listener, errno.EINTR if seconds else RESTART)
+        self._waiting[listener.fileno()] = waiting
         if seconds:
             self._loop.later(seconds, lambda: self._give_up(waiting))
         self._loop.watch(listener.fileno(), lambda _events: self._try_again(waiting))
@@ -360,7 +361,7 @@ class VsockCalls:
             if not waiting.trap.is_waiting():
                 self._stop_waiting(waiting)
             elif _may_be_interrupted(waiting.trap):
-                waiting.trap.fail(RESTART)
+                waiting.trap.fail(waiting.interrupted)
                 self._stop_waiting(waiting)
         self._sweeping = bool(self._waiting)
         if self._sweeping:
@@ -413,6 +414,8 @@ class _Waiting:
     vsock: Vsock
     listener: socket.socket
     """A copy of the listening socket."""
+    interrupted: int
+    """How a signal ends it."""
 
 
 def _may_be_interrupted(trap: Trap) -> bool:

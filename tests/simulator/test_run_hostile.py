@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -177,6 +180,11 @@ def sockets(fabric: Path) -> list[str]:
     return sorted(entry.name for entry in fabric.iterdir() if entry.is_socket())
 
 
+def programmed(*parts: str) -> list[str]:
+    """The command of a Python program of several parts, each indented as it likes."""
+    return python("\n".join(textwrap.dedent(part) for part in parts))
+
+
 # Ends
 
 
@@ -244,3 +252,220 @@ def test_a_command_that_is_killed_takes_everybody_along(
     assert not list(temporary.iterdir())
     assert used.exists() is not own_fabric
     assert sockets(fabric) == []
+
+
+# Signals
+
+COUNTING = """
+seen, written = os.pipe()
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+    signal.signal(number, lambda number, _frame: os.write(written, bytes([number])))
+
+def count():
+    number = 0
+    while number != signal.SIGUSR1:
+        number = os.read(seen, 1)[0]
+        print(signal.Signals(number).name, flush=True)
+
+print("ready", flush=True)
+"""
+"""Prints what signals come until SIGUSR1 has come."""
+
+
+@contextmanager
+def commanded(
+    program: list[str],
+    rung: Rung,
+    *options: str,
+    before: tuple[str, ...] = (),
+    stdin: int = subprocess.DEVNULL,
+    stdout: int = subprocess.PIPE,
+    stderr: int = subprocess.STDOUT,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The command with a program; killed if it has not ended."""
+    with subprocess.Popen(
+        [*before, *COMMAND, ISOLATION[rung], *options, "--", *program],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+    ) as command:
+        try:
+            yield command
+        finally:
+            command.kill()
+
+
+def outcome(command: subprocess.Popen[bytes]) -> tuple[int, str]:
+    output, _ = command.communicate(timeout=SECONDS)
+    return command.returncode, output.decode()
+
+
+def test_a_signal_comes_once(rung: Rung) -> None:
+    with commanded(programmed(COUNTING, "count()"), rung) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == b"ready\n"
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            command.send_signal(number)
+            assert command.stdout.readline().decode() == f"{number.name}\n"
+        command.send_signal(signal.SIGUSR1)
+        assert outcome(command) == (0, "SIGUSR1\n")
+
+
+def test_ctrl_c_comes_once(rung: Rung) -> None:
+    controller, terminal = os.openpty()
+    with commanded(
+        programmed(COUNTING, "count()"),
+        rung,
+        before=("setsid", "--ctty", "--wait"),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    ) as command:
+        os.close(terminal)
+        with open(controller, "rb+", buffering=0) as screen:  # noqa: PTH123
+            assert screen.readline() == b"ready\r\n"
+            screen.write(b"\x03")
+            assert screen.readline().endswith(b"SIGINT\r\n")
+            command.send_signal(signal.SIGUSR1)
+            assert screen.readline() == b"SIGUSR1\r\n"
+            assert command.wait(SECONDS) == 0
+
+
+def test_a_signal_may_come_before_the_program_has_started(
+    temporary: Path, fabric: Path, rung: Rung
+) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        with watched(["sleep", "1000"], fabric, rung) as early:
+            early.run.send_signal(number)
+            assert early.run.wait(SECONDS) == -number
+            assert early.rest() == ""
+
+
+def test_a_mask_and_ignored_signals_are_kept(rung: Rung) -> None:
+    """Of children too: where their ends are ignored nobody is told how one ended."""
+    blocked = (signal.SIGUSR2, signal.SIGWINCH)
+    ignored = (signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD)
+    preparing = f"""
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {[int(number) for number in blocked]})
+for number in {[int(number) for number in ignored]}:
+    signal.signal(number, signal.SIG_IGN)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+    looking = ["grep", "-E", "Sig(Blk|Ign)|no such line", "/proc/self/status", "/no-such-file"]
+    with commanded(looking, rung, before=(sys.executable, "-c", preparing)) as command:
+        code, output = outcome(command)
+    masks = dict(re.findall(r"(Sig...):\t(.*)", output))
+    assert int(masks["SigBlk"], 16) == sum(1 << (number - 1) for number in blocked)
+    assert int(masks["SigIgn"], 16) == sum(1 << (number - 1) for number in ignored)
+    assert code == 2
+
+
+def test_a_run_that_stops_goes_on(fabric: Path, rung: Rung) -> None:
+    """Each process of it is stopped, as Ctrl-Z stops them, and goes on with what it did."""
+    program = programmed(
+        VSOCK,
+        """
+        listener = vsock(5000)
+        threading.Thread(target=lambda: print(listener.accept()[0].recv(9), flush=True)).start()
+        print("ready", flush=True)
+        sys.stdin.read()
+        dialled(5000).send(b"hello")
+        """,
+    )
+    with commanded(
+        program, rung, "--fabric", str(fabric), before=("setsid",), stdin=subprocess.PIPE
+    ) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == b"ready\n"
+        os.killpg(command.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, command.pid, os.WSTOPPED | os.WNOWAIT)
+        os.killpg(command.pid, signal.SIGCONT)
+        assert outcome(command) == (0, "b'hello'\n")
+
+
+SOCKETS_IN_C = """
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+#include <linux/vm_sockets.h>
+
+static int listen_at(unsigned port) {
+    struct sockaddr_vm at = {.svm_family = AF_VSOCK, .svm_cid = -1, .svm_port = port};
+    int made = socket(AF_VSOCK, SOCK_STREAM, 0);
+    if (bind(made, (struct sockaddr *)&at, sizeof at) || listen(made, 64)) exit(90);
+    return made;
+}
+
+static int dial(unsigned port) {
+    struct sockaddr_vm to = {.svm_family = AF_VSOCK, .svm_cid = 1, .svm_port = port};
+    int made = socket(AF_VSOCK, SOCK_STREAM, 0);
+    if (connect(made, (struct sockaddr *)&to, sizeof to)) exit(91);
+    return made;
+}
+"""
+
+
+def compiled(folder: Path, code: str) -> str:
+    """The path of a C program. Skips where there is no compiler."""
+    compiler = shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("gcc is not installed")
+    source, program = folder / "program.c", folder / "program"
+    source.write_text(SOCKETS_IN_C + code, encoding="ascii")
+    subprocess.run([compiler, "-pthread", "-o", program, source, "-lrt"], check=True)
+    return str(program)
+
+
+@pytest.mark.parametrize("number", [signal.SIGALRM, signal.SIGINT])
+def test_a_signal_interrupts_accept(
+    tmp_path: Path, fabric: Path, rung: Rung, number: signal.Signals
+) -> None:
+    """With SA_RESTART too where there is a timeout (`net/core/sock.c`, sock_intr_errno)."""
+    program = compiled(
+        tmp_path,
+        """
+        static int dials, handled;
+
+        static void handle(int number) {
+            (void)number;
+            handled++;
+            if (dials && handled > 2) { dial(5000); dials = 0; }
+        }
+
+        int main(int count, char **texts) {
+            int number = atoi(texts[count - 1]), listener = listen_at(5000);
+            struct itimerspec often = {{0, 30000000}, {0, 30000000}};
+            struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = number};
+            struct timeval patience = {100, 0};
+            timer_t timer;
+            for (int round = 0; round < 3; round++) {
+                struct sigaction action = {.sa_handler = handle, .sa_flags = SA_RESTART};
+                if (round == 0) action.sa_flags = 0;
+                if (round == 2)
+                    setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+                sigaction(number, &action, NULL);
+                handled = 0;
+                dials = round == 1;
+                timer_create(CLOCK_MONOTONIC, &event, &timer);
+                timer_settime(timer, 0, &often, NULL);
+                int made = accept(listener, NULL, NULL);
+                int error = errno;
+                timer_delete(timer);
+                puts(made >= 0 ? "OK" : error == EINTR ? "EINTR" : strerror(error));
+            }
+            return 0;
+        }
+        """,
+    )
+    with watched([program, str(int(number))], fabric, rung) as tree:
+        assert tree.run.wait(SECONDS) == 0
+        assert tree.rest().split() == ["EINTR", "OK", "EINTR"]
