@@ -37,6 +37,7 @@ _RESPONSE = struct.Struct("=QqiI")
 _ADDITION = struct.Struct("=QIIII")
 _COOKIE = struct.Struct("=Q")
 _CONTINUE = 1
+_ADD_AT = 1
 _ADD_AND_SEND = 2
 _SYNC_WAKE_UP = 1
 
@@ -200,24 +201,36 @@ class Listener:
             if error.errno != errno.ENOENT:  # The caller was killed: nobody waits.
                 raise
 
-    def give(self, cookie: int, descriptor: int, *, close_on_exec: bool) -> bool:
+    def give(
+        self, cookie: int, descriptor: int, *, close_on_exec: bool, place: int | None = None
+    ) -> bool:
         """Put a copy of `descriptor` into the caller and let the call return its number.
 
-        Returns whether the caller was there to take it. Raises OSError, EMFILE among others, when
-        it cannot: then the call still waits.
+        With `place` it is that number, whatever it was before. Returns whether the caller was there
+        to take it. Raises OSError, EMFILE among others, when it cannot: then the call still waits.
         """
+        flags = _ADD_AND_SEND if place is None else _ADD_AND_SEND | _ADD_AT
+        return self._add(cookie, descriptor, flags, place or 0, close_on_exec) is not None
+
+    def reserve(self, cookie: int, descriptor: int) -> int | None:
+        """Put a copy of `descriptor` into the caller, whose call goes on waiting; its number.
+
+        None if the caller has gone. Raises OSError, EMFILE among others.
+        """
+        return self._add(cookie, descriptor, 0, 0, close_on_exec=True)
+
+    def _add(
+        self, cookie: int, descriptor: int, how: int, place: int, close_on_exec: bool
+    ) -> int | None:
         flags = os.O_CLOEXEC if close_on_exec else 0
+        addition = _ADDITION.pack(cookie, how, descriptor, place, flags)
         try:
-            fcntl.ioctl(
-                self._descriptor,
-                _ADD_DESCRIPTOR,
-                _ADDITION.pack(cookie, _ADD_AND_SEND, descriptor, 0, flags),
-            )
+            # The number comes as the ioctl's result, which Python gives for numbers and buffers.
+            return int(fcntl.ioctl(self._descriptor, _ADD_DESCRIPTOR, bytearray(addition), True))
         except OSError as error:
             if error.errno == errno.ENOENT:
-                return False
+                return None
             raise
-        return True
 
 
 for _call in (_libc.process_vm_readv, _libc.process_vm_writev):

@@ -33,6 +33,8 @@ _TIMEOUT_SECONDS = 120.0
 _PATHS = {b"/dev/nsm": "nsm", b"/dev/vsock": "vsock"}
 _NAMES = {b"nsm": "nsm", b"vsock": "vsock"}
 _LONGEST_PATH = 16
+_OPEN_HOW_BYTES = 24
+"""sizeof(struct open_how) in its first version (`uapi/linux/openat2.h`)."""
 _HERE = -100
 """AT_FDCWD."""
 _STAND_IN = "/dev/null"
@@ -104,6 +106,8 @@ class Devices:
 
     def _openat2(self, trap: Trap) -> None:
         def flags() -> int:
+            if trap.arguments[3] < _OPEN_HOW_BYTES:
+                raise Refused(errno.EINVAL)
             value: int = struct.unpack("=Q", trap.read(trap.arguments[2], 8))[0]
             return value
 

@@ -119,12 +119,22 @@ class Trap:
         """The kernel does what the call says."""
         self._listener.let_through(self.id)
 
-    def give(self, descriptor: int, *, close_on_exec: bool) -> bool:
+    def give(self, descriptor: int, *, close_on_exec: bool, place: int | None = None) -> bool:
         """The call returns a copy of `descriptor`. False if nobody was there to take it.
 
         Raises OSError, EMFILE among others; then the call still waits.
         """
-        return self._listener.give(self.id, descriptor, close_on_exec=close_on_exec)
+        return self._listener.give(self.id, descriptor, close_on_exec=close_on_exec, place=place)
+
+    def reserve(self, descriptor: int) -> int:
+        """A place for `give`, at which a copy of `descriptor` is until then.
+
+        Raises OSError, EMFILE among others.
+        """
+        place = self._listener.reserve(self.id, descriptor)
+        if place is None:
+            raise CallerGone
+        return place
 
 
 def is_hidden(error: OSError) -> bool:

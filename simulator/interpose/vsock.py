@@ -60,7 +60,7 @@ class Vsock:
     """Whom it is connected to."""
     options: Options = field(default_factory=Options)
     accepted: list[socket.socket] = field(default_factory=list)
-    """Connections of a listener that nobody had a free descriptor for."""
+    """Connections of a listener whose takers were gone."""
 
 
 class _NobodyYet(Exception):
@@ -285,20 +285,25 @@ class VsockCalls:
                 self._wait(trap, vsock, unix.dup())
 
     def _hand_over(self, trap: Trap, vsock: Vsock, listener: socket.socket) -> None:
-        """Give the caller a connection. Raises _NobodyYet."""
-        if vsock.accepted:
-            connection = vsock.accepted.pop()
-        elif _is_readable(listener):
-            connection, _ = listener.accept()
-        else:
+        """Give the caller a connection. Raises _NobodyYet, and what accept fails with."""
+        if not vsock.accepted and not _is_readable(listener):
             raise _NobodyYet
-        with connection:
-            kept = self._give_connection(trap, vsock, connection)
+        try:
+            if trap.arguments[1]:
+                _check_room(trap)
+        except (OSError, Refused):
+            _next_connection(vsock, listener).close()  # As in the kernel, which looks too late.
+            raise
+        # As there, who has no free descriptor leaves the connection where it is, and the listener
+        # readable. There is one: only its supervisor accepts what the program listens for.
+        place = None if _is_shut_down(listener) else trap.reserve(listener.fileno())
+        with _next_connection(vsock, listener) as connection:
+            kept = self._give_connection(trap, vsock, connection, place)
             if kept is not None:
                 vsock.accepted.append(kept)
 
     def _give_connection(
-        self, trap: Trap, vsock: Vsock, connection: socket.socket
+        self, trap: Trap, vsock: Vsock, connection: socket.socket, place: int | None
     ) -> socket.socket | None:
         """Give it; returns a copy to keep if nobody took it."""
         peer = self._places.address_of(connection.getpeername())
@@ -308,7 +313,8 @@ class VsockCalls:
         try:
             if trap.arguments[1]:
                 _write_address(trap, peer)
-            if trap.give(connection.fileno(), close_on_exec=bool(flags & socket.SOCK_CLOEXEC)):
+            close_on_exec = bool(flags & socket.SOCK_CLOEXEC)
+            if trap.give(connection.fileno(), close_on_exec=close_on_exec, place=place):
                 return None
         except CallerGone:
             pass
@@ -334,7 +340,9 @@ class VsockCalls:
                 self._hand_over(waiting.trap, waiting.vsock, waiting.listener)
             except _NobodyYet:
                 return  # Another who waits was quicker.
-            except OSError as error:
+            except CallerGone:
+                pass
+            except (OSError, Refused) as error:
                 waiting.trap.fail(error.errno or errno.EIO)
         self._stop_waiting(waiting)
 
@@ -459,6 +467,22 @@ def _write_address(trap: Trap, address: Address) -> None:
     )
 
 
+def _check_room(trap: Trap) -> None:
+    """Whether an address can be written; nothing changes. Raises Refused and OSError."""
+    room = trap.read_int(trap.arguments[2])
+    if room < 0:
+        raise Refused(errno.EINVAL)
+    if room:
+        length = min(room, _SOCKADDR.size)
+        trap.write(trap.arguments[1], trap.read(trap.arguments[1], length))
+    trap.write(trap.arguments[2], struct.pack("=i", room))
+
+
+def _next_connection(vsock: Vsock, listener: socket.socket) -> socket.socket:
+    """The one that has waited longest."""
+    return vsock.accepted.pop(0) if vsock.accepted else listener.accept()[0]
+
+
 @contextmanager
 def _copy_of(trap: Trap, vsock: Vsock) -> Iterator[socket.socket]:
     # What it is given Python need not ask the kernel for.
@@ -484,9 +508,17 @@ def _never_blocking(unix: socket.socket, flags: int) -> Iterator[None]:
 
 
 def _is_readable(unix: socket.socket) -> bool:
+    return bool(_events(unix))
+
+
+def _is_shut_down(unix: socket.socket) -> bool:
+    return bool(_events(unix) & (select.POLLHUP | select.POLLRDHUP))
+
+
+def _events(unix: socket.socket) -> int:
     poll = select.poll()
-    poll.register(unix, select.POLLIN)
-    return bool(poll.poll(0))
+    poll.register(unix, select.POLLIN | select.POLLRDHUP)
+    return sum(events for _, events in poll.poll(0))
 
 
 def _receive_timeout(unix: socket.socket) -> float:

@@ -22,7 +22,7 @@ import pytest
 from simulator.interpose.files import children
 from simulator.interpose.plan import Rung
 from simulator.interpose.run import Options, Run
-from tests.simulator.supervised import SECONDS, python
+from tests.simulator.supervised import SECONDS, finish, python
 
 COMMAND = [sys.executable, "-m", "simulator.cli", "run"]
 ISOLATION = {Rung.NAMESPACES: "--isolate", Rung.OPEN_TRAP: "--no-isolate"}
@@ -331,9 +331,7 @@ def test_ctrl_c_comes_once(rung: Rung) -> None:
             assert command.wait(SECONDS) == 0
 
 
-def test_a_signal_may_come_before_the_program_has_started(
-    temporary: Path, fabric: Path, rung: Rung
-) -> None:
+def test_a_signal_may_come_before_the_program_has_started(fabric: Path, rung: Rung) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         with watched(["sleep", "1000"], fabric, rung) as early:
             early.run.send_signal(number)
@@ -469,3 +467,207 @@ def test_a_signal_interrupts_accept(
     with watched([program, str(int(number))], fabric, rung) as tree:
         assert tree.run.wait(SECONDS) == 0
         assert tree.rest().split() == ["EINTR", "OK", "EINTR"]
+
+
+# Programs that misbehave
+
+RAW = """
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
+CALLS = dict(
+    ioctl=16, socket=41, connect=42, accept=43, sendto=44, bind=49, listen=50, getsockname=51,
+    getpeername=52, setsockopt=54, getsockopt=55, accept4=288, openat=257, openat2=437, open=2,
+)
+
+def raw(name, *arguments):
+    number = CALLS.get(name, name)
+    result = libc.syscall(*(ctypes.c_ulong(n & (1 << 64) - 1) for n in (number, *arguments)))
+    return result if result >= 0 else errno.errorcode[ctypes.get_errno()]
+"""
+
+
+def test_bad_pointers_and_lengths_are_the_callers_trouble(fabric: Path, rung: Rung) -> None:
+    """Each call with each combination of odd arguments; the supervisor answers on."""
+    finished = finish(
+        programmed(
+            VSOCK,
+            RAW,
+            """
+            import itertools, mmap
+            page = mmap.mmap(-1, 2 * mmap.PAGESIZE)
+            last = ctypes.addressof(ctypes.c_char.from_buffer(page)) + mmap.PAGESIZE
+            libc.mprotect(ctypes.c_void_p(last), mmap.PAGESIZE, 0)
+            good = address(bytes(4096))
+            os.chdir("/proc")  # Where nothing can be made.
+            ends = last - 8  # Eight bytes of memory, and then none.
+            pointers = (0, 1, 8, good, ends, last, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
+            lengths = (0, 1, 15, 16, 128, 129, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 32)
+            listener = vsock(5000)
+            listener.setblocking(False)
+            near = dialled(5000)
+            far = listener.accept()[0]
+            fresh = vsock()
+            device = os.open("/dev/nsm", os.O_RDWR)
+            ours = [s.fileno() for s in (listener, near, far, fresh)]
+            allowed = {"EFAULT", "EINVAL", "EISCONN", "ENOTCONN", "EAGAIN", "ENOPROTOOPT", "ERANGE",
+                       "EOPNOTSUPP", 0, "EADDRNOTAVAIL", "EACCES", "ENOTTY", "EAFNOSUPPORT",
+                       "ECONNRESET", "ENODEV"}
+            def check(*call):
+                if call[0] == "accept4" or call[0] == "accept":
+                    dialled(5000).close()
+                got = raw(*call)
+                assert got in allowed or call[0].startswith("accept"), (call, got)
+                if isinstance(got, int) and got > 2:
+                    os.close(got)
+                seen.add(got if isinstance(got, str) else "OK")
+            for name in ("bind", "connect"):
+                seen = set()
+                for call in itertools.product([name], ours, pointers, lengths):
+                    check(*call)
+                print(name, *sorted(seen))
+            for name in ("accept4", "getsockname", "getpeername"):
+                seen = set()
+                for call in itertools.product([name], ours, pointers, pointers):
+                    check(*call, 0)
+                print(name, *sorted(seen))
+            for name in ("getsockopt", "setsockopt"):
+                seen = set()
+                last_one = pointers if name == "getsockopt" else lengths
+                options = (0, 6, 99, -1)
+                for call in itertools.product(
+                    [name], ours[3:], [40], options, pointers, last_one
+                ):
+                    check(*call)
+                for call in itertools.product([name], ours[3:], [1], [39], pointers, last_one):
+                    check(*call)
+                print(name, *sorted(seen))
+            seen = set()
+            requests = (0x7B9, 0xC0200A00, 0xA01)
+            for call in itertools.product(["ioctl"], [device], requests, pointers):
+                check(*call)
+            for fields in itertools.product(pointers, lengths, pointers, lengths):
+                if fields[1] in lengths[1:3]:
+                    block = ctypes.create_string_buffer(struct.pack("=QQQQ", *fields), 32)
+                    check("ioctl", device, 0xC0200A00, ctypes.addressof(block))
+            print("ioctl", *sorted(seen))
+            seen = set()
+            for kind in (0, 1, 2, 3, 4, 5, 6, 10, 0x7FFFFFFF, 1 | 0o4000 | 0o2000000, 1 | 1 << 20):
+                for protocol in (0, 1, 40, 41, 0xFFFFFFFF):
+                    got = raw("socket", 40, kind, protocol)
+                    seen.add("OK" if isinstance(got, int) else got)
+                    if isinstance(got, int):
+                        os.close(got)
+            print("socket", *sorted(seen))
+            seen = set()
+            path = address(b"/dev/nsm\\0")
+            for folder in (-100, -1, 999, 0):
+                for at in (*pointers, path):
+                    for flags in (0, 2, 0x10000, 0xC0, 0xFFFFFFFF):
+                        got = raw("openat", folder, at, flags, 0)
+                        seen.add("OK" if isinstance(got, int) else got)
+            for at in (*pointers, path):
+                for how, size in itertools.product(pointers, (0, 8, 24, 4096)):
+                    got = raw("openat2", -100, at, how, size)
+                    seen.add("OK" if isinstance(got, int) else got)
+            print("open", *sorted(seen))
+            print(ask(device, DESCRIBE), dialled(5000).getpeername())
+            """,
+        ),
+        fabric,
+        rung,
+        handle=lambda _request: b"!",
+    )
+    assert (finished.code, finished.errors) == (0, "")
+    assert finished.lines[-1] == "b'!' (1, 5000)"
+
+
+def test_what_openat2_may_not_be_given(fabric: Path, rung: Rung) -> None:
+    finished = finish(
+        programmed(
+            RAW,
+            """
+            path = address(b"/dev/nsm\\0")
+            how = address(bytes(24))
+            print(*(raw("openat2", -100, path, at, size) for at, size in (
+                (how, 0), (how, 23), (8, 24), (0, 0))))
+            print(isinstance(raw("openat2", -100, path, how, 24), int))
+            """,
+        ),
+        fabric,
+        rung,
+    )
+    assert finished.lines == ["EINVAL EINVAL EFAULT EINVAL", "True"]
+
+
+def test_no_free_descriptor_loses_no_connection(fabric: Path, rung: Rung) -> None:
+    """The listener stays readable, as the kernel takes the connection after the descriptor."""
+    finished = finish(
+        programmed(
+            VSOCK,
+            """
+            import resource
+            listener = vsock(5000)
+            clients = [dialled(5000)]
+            clients[0].send(b"0")
+            highest = max(map(int, os.listdir("/proc/self/fd")))
+            filling = []
+            _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 3, hard))
+            try:
+                while True:
+                    filling.append(os.dup(0))
+            except OSError:
+                pass
+            poll = select.poll()
+            poll.register(listener, select.POLLIN)
+            for blocking in (True, False):
+                listener.setblocking(blocking)
+                print(name_of(listener.accept), len(poll.poll(0)))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            for number in (1, 2):
+                clients.append(dialled(5000))
+                clients[-1].send(b"%d" % number)
+            accepted = [listener.accept()[0] for _ in clients]
+            print(*(one.recv(9) for one in accepted), len(poll.poll(0)))
+            open_now = len(os.listdir("/proc/self/fd"))
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.setblocking(True)
+            print(name_of(listener.accept), len(os.listdir("/proc/self/fd")) == open_now)
+            """,
+        ),
+        fabric,
+        rung,
+    )
+    assert finished.errors == ""
+    assert finished.lines == ["EMFILE 1", "EMFILE 1", "b'0' b'1' b'2' 0", "EINVAL True"]
+
+
+def test_a_blocked_accept_that_gets_nonsense(fabric: Path, rung: Rung) -> None:
+    finished = finish(
+        programmed(
+            VSOCK,
+            RAW,
+            """
+            listener = vsock(5000)
+            lengths = (struct.pack("=i", -1), struct.pack("=i", 16))
+            def accepting(length, at):
+                got = raw("accept", listener.fileno(), at, address(length))
+                print(got if isinstance(got, str) else "OK", flush=True)
+            for length, at in ((lengths[0], address(bytes(16))), (lengths[1], 8)):
+                thread = threading.Thread(target=accepting, args=(length, at))
+                thread.start()
+                child = os.fork()
+                if not child:
+                    dialled(5000)
+                    os._exit(0)
+                os.waitpid(child, 0)
+                thread.join()
+            dialled(5000)
+            accepting(lengths[1], address(bytes(16)))
+            """,
+        ),
+        fabric,
+        rung,
+    )
+    assert (finished.errors, finished.code) == ("", 0)
+    assert finished.lines == ["EINVAL", "EFAULT", "OK"]
