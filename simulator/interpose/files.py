@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _NULL_DEVICE = os.makedev(1, 3)
+_UNCONNECTED = b"01"
+"""SS_UNCONNECTED (`uapi/linux/net.h`): also of what listens."""
 
 
 def socket_inode(thread: int, descriptor: int) -> int | None:
@@ -40,10 +42,12 @@ def living_sockets() -> set[int]:
 
 
 def is_bound(path: Path) -> bool:
-    """Whether a living socket has this path."""
+    """Whether a living socket has this path, beside connections that were made to it."""
     wanted = os.fsencode(path)
     with open("/proc/net/unix", "rb") as table:
-        names = {line.split(None, 7)[-1].rstrip(b"\n") for line in table}
+        rows = [line.rstrip(b"\n").split(None, 7) for line in table]
+    # A connection has the path of its listener, and outlives it.
+    names = {row[7] for row in rows if len(row) == 8 and row[5] == _UNCONNECTED}
     # Who bound it by another spelling of the path is found if it listens.
     return wanted in names or _answers(path)
 

@@ -36,7 +36,8 @@ PATH_MAX = 107
 """Bytes of a Unix socket's path on Linux, beside its NUL (unix(7))."""
 
 _PORT_TRIES = 24
-_PATH = re.compile(r"(?P<cid>[0-9]+)_(?P<port>[0-9]+)\.sock")
+_PATH = re.compile(r"(?P<cid>[0-9]{1,10})_(?P<port>[0-9]{1,10})\.sock")
+_NAME = re.compile(r"(?P<cid>[0-9]{1,10})/(?P<port>[0-9]{1,10})")
 _LOCK = ".bind.lock"
 
 
@@ -94,12 +95,13 @@ class Places:
         Who has no name is a program beside the supervisor: the parent, or an enclave of the parent.
         """
         text = name if isinstance(name, str) else name.decode(errors="replace")
-        if text.startswith(self._prefix):
-            cid, port = text.removeprefix(self._prefix).split("/")
-            return int(cid), int(port)
-        match = _PATH.fullmatch(text.rpartition("/")[2])
-        if match is not None:
-            return int(match["cid"]), int(match["port"])
+        match = (
+            _NAME.fullmatch(text.removeprefix(self._prefix))
+            if text.startswith(self._prefix)
+            else _PATH.fullmatch(text.rpartition("/")[2])
+        )
+        if match is not None and max(address := (int(match["cid"]), int(match["port"]))) < ANY:
+            return address
         return (ENCLAVE_CID if self.cid == PARENT_CID else PARENT_CID), next(self._free_ports())
 
     def clear(self) -> None:

@@ -22,7 +22,6 @@ import struct
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulator.interpose.bpf import AF_VSOCK
@@ -227,11 +226,10 @@ class VsockCalls:
         fault = self.faults.of(*address)
         if fault.breakage is Breakage.REFUSE:
             return False
-        if address == self.heartbeat:
-            self.heartbeat = None
-            if self._answer_heartbeat(unix, address):
-                return True
         path = self._places.reach(address)
+        is_heartbeat = address == self.heartbeat
+        if is_heartbeat:
+            self.heartbeat = None
         try:
             if fault.breakage is None:
                 unix.connect(path)
@@ -247,13 +245,14 @@ class VsockCalls:
             )
             return False
         except OSError:
+            if is_heartbeat and not fault.breakage and not self.faults.heartbeat_lost:
+                self._answer_heartbeat(unix)
+                return True
             return False
         return True
 
-    def _answer_heartbeat(self, unix: socket.socket, address: Address) -> bool:
-        """Stand in for nitro-cli at boot, if there is none: one byte comes back."""
-        if self.faults.heartbeat_lost or Path(self._places.reach(address)).exists():
-            return False
+    def _answer_heartbeat(self, unix: socket.socket) -> None:
+        """Stand in for nitro-cli at boot, where there is none: one byte comes back."""
         with socket.socket(socket.AF_UNIX, unix.type) as listener:
             listener.bind("")
             listener.listen(1)
@@ -268,7 +267,6 @@ class VsockCalls:
                     parent.send(byte)
 
         self._loop.watch(parent.fileno(), echo)
-        return True
 
     def _accept(self, trap: Trap) -> None:
         vsock = self._known(trap)

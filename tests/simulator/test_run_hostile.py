@@ -7,6 +7,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ import pytest
 from simulator.interpose.files import children
 from simulator.interpose.plan import Rung
 from simulator.interpose.run import Options, Run
-from tests.simulator.supervised import SECONDS, finish, python
+from tests.simulator.supervised import SECONDS, finish, needs, python
 
 COMMAND = [sys.executable, "-m", "simulator.cli", "run"]
 ISOLATION = {Rung.NAMESPACES: "--isolate", Rung.OPEN_TRAP: "--no-isolate"}
@@ -671,3 +672,163 @@ def test_a_blocked_accept_that_gets_nonsense(fabric: Path, rung: Rung) -> None:
     )
     assert (finished.errors, finished.code) == ("", 0)
     assert finished.lines == ["EINVAL", "EFAULT", "OK"]
+
+
+# The folder of the addresses
+
+BINDING = """
+def bound(port):
+    made = vsock()
+    made.bind((socket.VMADDR_CID_ANY, port))
+    return made
+"""
+
+
+def test_what_lies_in_the_folder(fabric: Path, rung: Rung) -> None:
+    """A dead socket is nobody's; what is no socket, or lives, is somebody else's and stays."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(fabric / "16_1.sock"))
+    (fabric / "16_2.sock").write_text("not a socket", encoding="ascii")
+    (fabric / "16_3.sock").mkdir()
+    (fabric / "16_4.sock").symlink_to("/nowhere")
+    (fabric / "3_9000.sock").write_text("nor a parent's", encoding="ascii")
+    with socket.socket(socket.AF_UNIX) as living, socket.socket(socket.AF_UNIX) as silent:
+        living.bind(str(fabric / "16_5.sock"))
+        living.listen()
+        silent.bind(str(fabric / "16_6.sock"))
+        finished = finish(
+            programmed(
+                VSOCK,
+                BINDING,
+                """
+                print(*(name_of(lambda: bound(port)) for port in range(1, 7)))
+                print(*(name_of(lambda: dialled(port)) for port in range(1, 7)))
+                """,
+            ),
+            fabric,
+            rung,
+        )
+        assert (finished.code, finished.errors) == (0, "")
+        assert finished.lines == [
+            "OK EADDRINUSE EADDRINUSE EADDRINUSE EADDRINUSE EADDRINUSE",
+            "ECONNRESET ECONNRESET ECONNRESET ECONNRESET OK ECONNRESET",
+        ]
+    left = {entry.name for entry in fabric.iterdir()} - {".bind.lock"}
+    assert left == {*(f"16_{port}.sock" for port in range(2, 7)), "3_9000.sock"}
+
+
+def test_a_dead_parents_socket_does_not_keep_an_enclave_from_booting(fabric: Path) -> None:
+    needs(Rung.NAMESPACES)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(fabric / "3_9000.sock"))
+    assert finish(["true"], fabric, Rung.NAMESPACES).code == 0
+
+
+def test_a_folder_that_goes_while_the_program_runs(fabric: Path, rung: Rung) -> None:
+    program = programmed(
+        VSOCK,
+        BINDING,
+        """
+        import shutil
+        listener = vsock(5000)
+        shutil.rmtree(sys.argv[1])
+        print(name_of(lambda: bound(5001)), name_of(lambda: dialled(5000)))
+        sys.exit(7)
+        """,
+    )
+    finished = finish([*program, str(fabric)], fabric, rung)
+    assert finished.lines == ["ENOENT ECONNRESET"]
+    assert "cannot make the socket of port 5001" in finished.errors
+    assert "Traceback" not in finished.errors
+    assert finished.code == 7
+
+
+def test_two_runs_bind_one_address(fabric: Path, rung: Rung) -> None:
+    """At the same moment, again and again: one has it each time."""
+    program = programmed(
+        VSOCK,
+        BINDING,
+        """
+        for line in sys.stdin:
+            try:
+                kept.append(bound(int(line)))
+                print("OK", flush=True)
+            except OSError as error:
+                print(errno.errorcode[error.errno], flush=True)
+        """,
+    )
+    options = ("--fabric", str(fabric))
+    with (
+        commanded(program, rung, *options, stdin=subprocess.PIPE) as one,
+        commanded(program, rung, *options, stdin=subprocess.PIPE) as other,
+    ):
+        for port in range(5000, 5040):
+            with socket.socket(socket.AF_UNIX) as dead:
+                dead.bind(str(fabric / f"16_{port}.sock"))
+        ports = "".join(f"{port}\n" for port in range(5000, 5040)).encode()
+        for command in (one, other):
+            assert command.stdin is not None
+            command.stdin.write(ports)
+            command.stdin.flush()
+        answers = [[], []]
+        for kept, command in zip(answers, (one, other), strict=True):
+            assert command.stdout is not None
+            kept += [command.stdout.readline().decode().strip() for _ in range(40)]
+        pairs = [set(pair) for pair in zip(*answers, strict=True)]
+        assert pairs == [{"OK", "EADDRINUSE"}] * 40
+        assert outcome(one) == outcome(other) == (0, "")
+    assert sockets(fabric) == []
+
+
+def test_a_server_that_starts_again_while_its_connections_live(fabric: Path, rung: Rung) -> None:
+    """Connections of a listener have its path in the kernel's table; its port is free even so."""
+    finished = finish(
+        programmed(
+            VSOCK,
+            """
+            for word in (b"one", b"two"):
+                listener = vsock(5000)
+                client = dialled(5000)
+                kept.append((client, listener.accept()[0]))
+                listener.close()
+                client.send(word)
+            print(*(near.recv(9) for _, near in kept))
+            """,
+        ),
+        fabric,
+        rung,
+    )
+    assert (finished.errors, finished.lines) == ("", ["b'one' b'two'"])
+
+
+def test_a_dialler_with_a_name_of_its_own(fabric: Path, tmp_path: Path, rung: Rung) -> None:
+    """Programs beside the supervisor may call their sockets what they like."""
+    status = fabric.stat()
+    names = [
+        str(tmp_path / "99999999999_99999999999999999999.sock"),
+        str(tmp_path / "7_8.sock"),
+        f"\0attested-kms/{status.st_dev}.{status.st_ino}/nonsense",
+        f"\0attested-kms/{status.st_dev}.{status.st_ino}/1/2/3",
+        b"\0\xff\xfe",
+        os.fsencode(tmp_path) + b"/\xff.sock",
+    ]
+    program = programmed(
+        VSOCK,
+        """
+        listener = vsock(5000)
+        print("ready", flush=True)
+        for _ in range(int(sys.argv[1])):
+            connection, peer = listener.accept()
+            print(peer if peer == (7, 8) else peer[0], flush=True)
+        """,
+    )
+    with watched([*program, str(len(names))], fabric, rung) as tree:
+        assert tree.line() == "ready\n"
+        said = []
+        for name in names:
+            with socket.socket(socket.AF_UNIX) as dialler:
+                dialler.bind(name)
+                dialler.connect(str(fabric / "16_5000.sock"))
+                said.append(tree.line().strip())
+        assert tree.run.wait(SECONDS) == 0
+    assert said == ["3", "(7, 8)", "3", "3", "3", "3"]
