@@ -77,10 +77,10 @@ def run(request: Request, tell: Callable[[str], None]) -> int:
     Raises CannotRun.
     """
     note = tell if request.verbose else _nothing
-    ignores_children = signal.signal(signal.SIGCHLD, signal.SIG_DFL) is signal.SIG_IGN
-    rung = _rung(request)
     # Before anything has a thread: signals are for the program.
+    ignores_children = signal.signal(signal.SIGCHLD, signal.SIG_DFL) is signal.SIG_IGN
     mask = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, tree.FORWARDED))
+    rung = _rung(request)
     note(f"runs by {rung.value}")
     for shortcoming in SHORTCOMINGS[rung]:
         note(f"not as on hardware: {shortcoming}")
@@ -90,7 +90,10 @@ def run(request: Request, tell: Callable[[str], None]) -> int:
         with ExitStack() as stack:
             fabric = _fabric(request, stack)
             world = stack.enter_context(_world(request, tell, note))
-            trust = stack.enter_context(_parent(request, world, fabric, rung, environment))
+            folder = TemporaryDirectory(prefix="attested-kms-", ignore_cleanup_errors=True)
+            scratch = Path(stack.enter_context(folder))
+            services = _parent(request, world, fabric, rung, environment, scratch)
+            trust = stack.enter_context(services)
             options = Options(
                 fabric=fabric,
                 rung=rung,
@@ -102,7 +105,7 @@ def run(request: Request, tell: Callable[[str], None]) -> int:
                 descriptors=_inherited(),
                 blocked_signals=mask,
                 ignores_children=ignores_children,
-                temporary=() if request.fabric is not None else (fabric,),
+                temporary=(scratch,) if request.fabric is not None else (scratch, fabric),
                 verbose=request.verbose,
             )
             note(f"CID {options.cid} in the fabric {options.fabric}")
@@ -233,6 +236,7 @@ def _parent(
     fabric: Path,
     rung: Rung,
     environment: Mapping[str, str],
+    scratch: Path,
 ) -> Iterator[Trust]:
     """What the parent offers, and who it is at KMS."""
     forwards = tuple(Forward.parse(text) for text in request.forwards)
@@ -248,17 +252,9 @@ def _parent(
         forwards=forwards,
         region=world.region,
     )
-    with (
-        TemporaryDirectory(prefix="attested-kms-") as scratch,
-        offered(
-            services,
-            fabric,
-            instance,
-            rung=rung,
-            environment=environment,
-            scratch=Path(scratch),
-        ) as trust,
-    ):
+    with offered(
+        services, fabric, instance, rung=rung, environment=environment, scratch=scratch
+    ) as trust:
         yield trust
 
 

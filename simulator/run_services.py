@@ -86,6 +86,7 @@ def offered(
     """
     from simulator.parent_services.listener import CannotListen
     from simulator.parent_services.relay import NoSuchHost, relaying
+    from simulator.parent_services.streams import HalfClose
     from simulator.parent_services.trust import BadBundle
 
     def place(port: int) -> Path:
@@ -94,7 +95,10 @@ def offered(
     try:
         with ExitStack() as stack:
             for forward in services.forwards:
-                relay = relaying(place(forward.port), forward.host, forward.target)
+                at = place(forward.port)
+                # As vsock-proxy has it: the end of one direction is the end of both.
+                ends = HalfClose.ENDS
+                relay = relaying(at, forward.host, forward.target, half_close=ends)
                 stack.enter_context(relay)
             if services.imds_port is not None and instance is not None:
                 from simulator.parent_services.imds import serving_imds

@@ -472,8 +472,8 @@ def _check_room(trap: Trap) -> None:
         raise Refused(errno.EINVAL)
     if room:
         length = min(room, _SOCKADDR.size)
-        trap.write(trap.arguments[1], trap.read(trap.arguments[1], length))
-    trap.write(trap.arguments[2], struct.pack("=i", room))
+        trap.write((trap.arguments[1], trap.read(trap.arguments[1], length)))
+    trap.write((trap.arguments[2], struct.pack("=i", room)))
 
 
 def _next_connection(vsock: Vsock, listener: socket.socket) -> socket.socket:

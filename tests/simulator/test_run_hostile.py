@@ -770,7 +770,7 @@ def test_two_runs_bind_one_address(fabric: Path, rung: Rung) -> None:
             assert command.stdin is not None
             command.stdin.write(ports)
             command.stdin.flush()
-        answers = [[], []]
+        answers: tuple[list[str], list[str]] = ([], [])
         for kept, command in zip(answers, (one, other), strict=True):
             assert command.stdout is not None
             kept += [command.stdout.readline().decode().strip() for _ in range(40)]
@@ -804,7 +804,7 @@ def test_a_server_that_starts_again_while_its_connections_live(fabric: Path, run
 def test_a_dialler_with_a_name_of_its_own(fabric: Path, tmp_path: Path, rung: Rung) -> None:
     """Programs beside the supervisor may call their sockets what they like."""
     status = fabric.stat()
-    names = [
+    names: list[str | bytes] = [
         str(tmp_path / "99999999999_99999999999999999999.sock"),
         str(tmp_path / "7_8.sock"),
         f"\0attested-kms/{status.st_dev}.{status.st_ino}/nonsense",
