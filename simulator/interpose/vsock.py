@@ -211,15 +211,16 @@ class VsockCalls:
             reached = self._reach(unix, address)
         if reached:
             vsock.peer = address
-        elif blocking:
-            raise Refused(errno.ECONNRESET)
-        else:
-            reset_by_nobody(unix)
-        if blocking:
+        if not blocking:
+            # Never at once: the answer of a machine beyond takes its time (vsock_connect), and
+            # comes as an edge, for which a program with edge-triggered epoll waits from now on.
+            context = _woken(unix) if reached else reset_by_nobody(unix)
+            with context:
+                trap.fail(errno.EINPROGRESS)
+        elif reached:
             trap.answer()
         else:
-            # Never at once: the answer of a machine beyond takes its time (vsock_connect).
-            trap.fail(errno.EINPROGRESS)
+            raise Refused(errno.ECONNRESET)
 
     def _reach(self, unix: socket.socket, address: Address) -> bool:
         """Whether somebody took the connection."""
@@ -503,6 +504,18 @@ def _never_blocking(unix: socket.socket, flags: int) -> Iterator[None]:
         yield
     finally:
         fcntl.fcntl(unix.fileno(), fcntl.F_SETFL, flags)
+
+
+@contextmanager
+def _woken(unix: socket.socket) -> Iterator[None]:
+    """Afterwards tell pollers that a connected socket can be written to.
+
+    A Unix socket's own connect tells its pollers nothing. To set the size of its buffer, to what it
+    is, does (`net/core/sock.c`, sk_setsockopt: SO_SNDBUF wakes writers); the kernel doubles it.
+    """
+    size = unix.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    yield
+    unix.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size // 2)
 
 
 def _is_readable(unix: socket.socket) -> bool:

@@ -157,6 +157,33 @@ def test_a_non_blocking_connection_is_never_made_at_once(tmp_path: Path, rung: R
     assert finished.lines == ["EINPROGRESS", "0", "EISCONN (3, 5000)", "False"]
 
 
+def test_the_outcome_of_a_non_blocking_connect_is_an_edge(tmp_path: Path, rung: Rung) -> None:
+    """As Go's network poller waits: edge-triggered, and from before the connection on."""
+    with echo_server(tmp_path / "3_5000.sock"):
+        finished = finish(
+            python("""
+                for port in (5000, 5001):
+                    poll = select.epoll()
+                    dialled = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+                    dialled.setblocking(False)
+                    size = dialled.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+                    poll.register(dialled, select.EPOLLOUT | select.EPOLLET)
+                    while poll.poll(0):
+                        pass
+                    print(name_of(lambda: dialled.connect((3, port))))
+                    print([bool(events & select.EPOLLOUT) for _, events in poll.poll(10)])
+                    print(dialled.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+                    print(dialled.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == size)
+            """),
+            tmp_path,
+            rung,
+        )
+    assert finished.lines == [
+        *("EINPROGRESS", "[True]", "0", "True"),
+        *("EINPROGRESS", "[True]", "104", "True"),
+    ]
+
+
 def test_the_errors_of_a_socket(tmp_path: Path, rung: Rung) -> None:
     finished = finish(
         python("""
