@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Thread
+from threading import Semaphore, Thread
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -148,10 +148,7 @@ class Run:
                     stderr=stderr,
                 )
         self._control.sendall(plan.to_json().encode() + b"\n")
-        self._thread = Thread(
-            target=_answer, args=(self._channel, handle), name="nsm-of-run", daemon=True
-        )
-        self._thread.start()
+        self._nsm = _Nsm(self._channel, handle)
 
     def __enter__(self) -> Self:
         return self
@@ -174,10 +171,15 @@ class Run:
         self._guardian.send_signal(number)
 
     def set_faults(self, specs: Iterable[str]) -> None:
-        """From now on these go wrong, and no others. Raises BadFault."""
+        """From now on these go wrong, and no others: what the program asks next meets them.
+
+        Without effect once the run has ended. Raises BadFault.
+        """
         wanted = list(specs)
         Faults.parse(wanted)
-        self._channel.send(b"F" + json.dumps(wanted).encode())
+        with suppress(ConnectionError):
+            self._channel.send(b"F" + json.dumps(wanted).encode())
+            self._nsm.wait_for_faults()
 
     def wait(self, timeout: float | None = None) -> int:
         """The program's exit code, negative for a signal, as `subprocess` has it.
@@ -201,7 +203,7 @@ class Run:
         self._take_result()
         self._control.close()
         self._channel.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
+        self._nsm.join()
         self._channel.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -222,7 +224,7 @@ class Run:
             self._code = failed if ended is None else os.waitstatus_to_exitcode(ended)
         else:
             # The supervisor ends all others then, and with itself this thread.
-            self._thread.join(_END_SECONDS)
+            self._nsm.join(_END_SECONDS)
             self.was_lost = True
             self.failure = (
                 "the guardian of the run was killed, and the program and all that it had started "
@@ -242,11 +244,33 @@ def _no_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _answer(channel: socket.socket, handle: Handle | None) -> None:
-    """Answer the supervisor's questions to the NSM until it ends."""
-    with suppress(ConnectionError):  # It ended between its question and our answer.
-        while message := channel.recv(1 << 16):
-            channel.send(message[:_HEAD] + _respond(handle, message[_HEAD:]))
+class _Nsm:
+    """The NSM's end of the run's channel, on a thread of its own until the supervisor ends."""
+
+    def __init__(self, channel: socket.socket, handle: Handle | None) -> None:
+        self._channel = channel
+        self._handle = handle
+        self._taken = Semaphore(0)
+        self._thread = Thread(target=self._answer, name="nsm-of-run", daemon=True)
+        self._thread.start()
+
+    def wait_for_faults(self) -> None:
+        """Return when the supervisor has taken up the faults that it was sent, or has ended."""
+        self._taken.acquire()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the thread."""
+        self._thread.join(timeout)
+
+    def _answer(self) -> None:
+        with suppress(ConnectionError):  # It ended between its question and our answer.
+            while message := self._channel.recv(1 << 16):
+                if message[:1] == b"F":
+                    self._taken.release()
+                    continue
+                answer = _respond(self._handle, message[_HEAD:])
+                self._channel.send(message[:_HEAD] + answer)
+        self._taken.release(1 << 20)  # Nobody will be told any more, however many wait.
 
 
 def _respond(handle: Handle | None, request: bytes) -> bytes:

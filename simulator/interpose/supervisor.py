@@ -49,7 +49,8 @@ class Channel:
     """The way to the process that has the NSM: a SOCK_SEQPACKET socket.
 
     Messages there and back begin with a letter: N is a request to the NSM and its response, four
-    bytes of a number first that both share; F, from there, are new faults as a JSON list.
+    bytes of a number first that both share; F, from there, are new faults as a JSON list, and goes
+    back when they are taken up.
     """
 
     def __init__(
@@ -66,7 +67,11 @@ class Channel:
         """Ask the NSM."""
         self._number = (self._number + 1) & 0xFFFF_FFFF
         self._answered = answered
-        self._end.send(b"N" + self._number.to_bytes(4) + request)
+        self._say(b"N" + self._number.to_bytes(4) + request)
+
+    def _say(self, message: bytes) -> None:
+        with suppress(ConnectionError):  # Its other end has gone, and the run ends just now.
+            self._end.send(message)
 
     def _receive(self, _events: int) -> None:
         try:
@@ -77,6 +82,7 @@ class Channel:
             self._loop.forget(self._end.fileno())
         elif message[:1] == b"F":
             self._on_faults(json.loads(message[1:]))
+            self._say(b"F")
         elif int.from_bytes(message[1:5]) == self._number and self._answered is not None:
             answered, self._answered = self._answered, None
             answered(message[5:])

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import Thread
 
 import pytest
 
+from simulator.interpose.faults import BadFault
 from simulator.interpose.plan import Role, Rung
-from tests.simulator.supervised import finish, needs, python
+from simulator.interpose.run import Options, Run
+from tests.simulator.supervised import SECONDS, finish, needs, python
 
 ANY = 0xFFFF_FFFF
 
@@ -424,3 +428,36 @@ def test_a_connection_that_is_cut(tmp_path: Path, rung: Rung) -> None:
         finished = finish(program, tmp_path, rung, faults=("3:5000=cut:11", "3:5000=delay:0.01"))
     assert finished.lines == ["b'12345' (3, 5000)", "b''"]
     assert received == [b"123456"]
+
+
+def test_faults_change_while_a_program_runs(tmp_path: Path, rung: Rung) -> None:
+    program = python("""
+        for _ in sys.stdin:
+            dialled = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+            print(name_of(lambda: dialled.connect((3, 5000))), flush=True)
+    """)
+    said: list[str] = []
+    with socket.socket(socket.AF_UNIX) as listener, TemporaryFile() as errors:
+        listener.bind(str(tmp_path / "3_5000.sock"))
+        listener.listen()
+        (their_input, our_input), (our_output, their_output) = os.pipe(), os.pipe()
+        with os.fdopen(their_input, "rb") as stdin, os.fdopen(their_output, "wb") as stdout:
+            run = Run(
+                program,
+                None,
+                Options(fabric=tmp_path, rung=rung),
+                stdin=stdin,
+                stdout=stdout,
+                stderr=errors,
+            )
+        with run, os.fdopen(our_input, "wb", 0) as lines, os.fdopen(our_output) as output:
+            for faults in ((), ("3:5000=refuse",), ()):
+                run.set_faults(faults)
+                lines.write(b"again\n")
+                said.append(output.readline().strip())
+            with pytest.raises(BadFault):
+                run.set_faults(["nonsense"])
+            lines.close()
+            assert run.wait(SECONDS) == 0
+            run.set_faults(["proxy=down"])
+    assert said == ["OK", "ECONNRESET", "OK"]
