@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +26,8 @@ def allowed(path: Path) -> tuple[str, ...]:
     match part.parts:
         case ("nsm_fake" | "kms_fake" as fake, *_):
             return (fake,)
+        case ("simulator", "interpose", *_):
+            return ("simulator.interpose",)
         case ("simulator", *_):
             return ("simulator", "nsm_fake", "kms_fake", CONTRACT, WORKLOAD)
         case ("real_hw", *_):
@@ -64,6 +68,19 @@ SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_only_what_its_part_may(path: Path) -> None:
     assert foreign(path.read_text(), allowed(path)) == []
+
+
+def test_the_processes_of_a_run_import_the_standard_library_only() -> None:
+    """They start quickly, wherever the project is installed, and drag nobody's threads along."""
+    code = (
+        f"import sys; sys.path.append({str(ROOT)!r}); "
+        "import simulator.interpose.guardian, simulator.interpose.probe, simulator.interpose.run; "
+        "print(*{name.partition('.')[0] for name in sys.modules} - set(sys.stdlib_module_names))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert set(finished.stdout.split()) <= {"__main__", "simulator"}
 
 
 def test_every_package_is_checked() -> None:
