@@ -78,6 +78,7 @@ def run(request: Request, tell: Callable[[str], None]) -> int:
     """
     note = tell if request.verbose else _nothing
     # Before anything has a thread: signals are for the program.
+    tree.take_standard_numbers()
     ignores_children = signal.signal(signal.SIGCHLD, signal.SIG_DFL) is signal.SIG_IGN
     mask = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, tree.FORWARDED))
     rung = _rung(request)

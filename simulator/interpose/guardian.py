@@ -34,6 +34,7 @@ def main() -> NoReturn:
     descriptor that goes to the NSM. When the program has ended, one line of JSON goes back, and
     this process ends as the program did.
     """
+    tree.take_standard_numbers()
     starter, channel = (socket.socket(fileno=int(text)) for text in sys.argv[2:4])
     for end in (starter, channel):
         end.set_inheritable(False)  # They came by inheritance; the program shall not have them.

@@ -183,7 +183,7 @@ def _keep_only(*descriptors: int) -> None:
     """Close what the supervisor had open for itself, which is not inherited by programs."""
     for entry in os.listdir("/proc/self/fd"):
         descriptor = int(entry)
-        if descriptor not in descriptors:
+        if descriptor > 2 and descriptor not in descriptors:
             with suppress(OSError):
                 if not os.get_inheritable(descriptor):
                     os.close(descriptor)

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Semaphore, Thread
@@ -26,7 +26,7 @@ from typing import IO, Any, Self
 from simulator.interpose.faults import Faults, error_response
 from simulator.interpose.places import ENCLAVE_CID, LONGEST_NAME, PATH_MAX
 from simulator.interpose.plan import OUR_FAILURE, Plan, Role, Rung
-from simulator.interpose.tree import FORWARDED
+from simulator.interpose.tree import FORWARDED, take_standard_numbers
 
 _log = logging.getLogger(__name__)
 
@@ -135,10 +135,11 @@ class Run:
             verbose=options.verbose,
             interruptible=options.interruptible,
         )
-        self._control, control = socket.socketpair()
-        self._channel, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with control, channel:
-            ends = (control.fileno(), channel.fileno())
+        with ExitStack() as stack:
+            stack.enter_context(_standard_numbers_taken())
+            self._control, control = socket.socketpair()
+            self._channel, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ends = tuple(stack.enter_context(end).fileno() for end in (control, channel))
             with _no_signals():
                 self._guardian = subprocess.Popen(  # noqa: S603  # Ours, no shell.
                     [sys.executable, "-I", "-S", "-c", _START, str(_ROOT), *map(str, ends)],
@@ -232,6 +233,17 @@ class Run:
             )
             self._code = OUR_FAILURE
         return self._code
+
+
+@contextmanager
+def _standard_numbers_taken() -> Iterator[None]:
+    """Nothing that is opened meanwhile gets the number of a standard stream that is closed."""
+    taken = take_standard_numbers()
+    try:
+        yield
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
 
 
 @contextmanager

@@ -209,6 +209,7 @@ def supervise(
     except launch.CannotLaunch as error:
         report(failed=str(error), code=error.exit_code)
         return
+    tree.raise_descriptor_limit()  # Now that the program has its own.
     tree.remove([plan.scratch])  # What was mounted there is mounted where it belongs.
     listener = Listener(started.listener)
     supervisor = Supervisor(plan, arch, listener, channel, interruptible=started.interruptible)

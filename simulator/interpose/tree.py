@@ -21,8 +21,22 @@ FORWARDED = frozenset(
 )
 """What a run passes on to its program."""
 
+_LAST_STANDARD = 2
 _FROM_KERNEL = 128
 """SI_KERNEL: from the terminal, say, to everybody in its group (sigaction(2))."""
+
+
+def take_standard_numbers() -> list[int]:
+    """Open the null device where a standard stream is closed; the descriptors, if any.
+
+    Else something of ours would have its number, and get what is written there. They are not
+    inherited: a program finds those streams as closed as they were.
+    """
+    taken = []
+    while (descriptor := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= _LAST_STANDARD:
+        taken.append(descriptor)
+    os.close(descriptor)
+    return taken
 
 
 def adopt() -> None:
@@ -44,6 +58,13 @@ def end_descendants() -> None:
         for process in living:
             with suppress(ChildProcessError):
                 os.waitpid(process, 0)
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process have as many descriptors as it may: each who waits in accept takes one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def remove(folders: Iterable[str]) -> None:

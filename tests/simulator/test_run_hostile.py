@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import select
 import shutil
 import signal
@@ -298,7 +299,7 @@ def commanded(
 
 def outcome(command: subprocess.Popen[bytes]) -> tuple[int, str]:
     output, _ = command.communicate(timeout=SECONDS)
-    return command.returncode, output.decode()
+    return command.returncode, (output or b"").decode()
 
 
 def test_a_signal_comes_once(rung: Rung) -> None:
@@ -832,3 +833,178 @@ def test_a_dialler_with_a_name_of_its_own(fabric: Path, tmp_path: Path, rung: Ru
                 said.append(tree.line().strip())
         assert tree.run.wait(SECONDS) == 0
     assert said == ["3", "(7, 8)", "3", "3", "3", "3"]
+
+
+# What surrounds a run
+
+
+def closing(*descriptors: int) -> tuple[str, ...]:
+    """A command that starts another without these descriptors."""
+    redirections = " ".join(f"{number}>&-" for number in descriptors)
+    return ("sh", "-c", f'exec "$@" {redirections}', "sh")
+
+
+@pytest.mark.parametrize("closed", [(0,), (0, 2), (0, 1, 2)], ids=str)
+def test_standard_streams_that_are_closed_stay_closed(
+    tmp_path: Path, rung: Rung, closed: tuple[int, ...]
+) -> None:
+    program = programmed(
+        VSOCK,
+        """
+        found = [number for number in range(10) if os.path.exists(f"/proc/self/fd/{number}")]
+        device = os.open("/dev/nsm", os.O_RDWR)
+        answered = len(ask(device, DESCRIBE)) > 20
+        os.close(device)
+        listener = vsock(5000)
+        dialled(5000)
+        with open(sys.argv[1], "w") as file:
+            print(found, answered, listener.accept()[1][0], file=file)
+        sys.exit(7)
+        """,
+    )
+    said = tmp_path / "said"
+    with commanded([*program, str(said)], rung, before=closing(*closed)) as command:
+        assert outcome(command) == (7, "")
+    left = [number for number in range(3) if number not in closed]
+    assert said.read_text() == f"{left} True 16\n"
+
+
+def test_a_standard_output_that_nobody_reads(rung: Rung) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    for options in ((), ("-v",)):
+        with commanded(["yes"], rung, *options, stdout=writer, stderr=writer) as command:
+            assert command.wait(SECONDS) == -signal.SIGPIPE
+    os.close(writer)
+
+
+def test_complaints_that_nobody_reads(fabric: Path, rung: Rung) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = python("""
+        CALL = 425  # io_uring_setup
+        ctypes.CDLL(None).syscall(CALL, 1, bytes(120))
+        sys.exit(7)
+    """)
+    options = Options(fabric=fabric, rung=rung)
+    with Run(program, None, options, stdout=writer, stderr=writer) as run:
+        os.close(writer)
+        assert run.wait(SECONDS) == 7
+    with Run(["sleep", "1000"], None, options, stdout=subprocess.DEVNULL) as run:
+        pass
+    assert run.wait() == 125
+
+
+def test_a_run_within_a_run_is_refused(rung: Rung) -> None:
+    for inner in ISOLATION.values():
+        with commanded([*COMMAND, inner, "--", "true"], rung) as command:
+            code, output = outcome(command)
+        assert code == 125
+        assert output.count("\n") == 1
+        assert "supervised already" in output
+
+
+def test_much_environment_and_many_arguments(fabric: Path, rung: Rung) -> None:
+    environment = {f"VARIABLE_{number}": "x" * 100_000 for number in range(10)}
+    environment |= {"ODD": "\udcff\n=", "PATH": os.environ["PATH"]}
+    arguments = ["y" * 100_000] * 5 + ["", "\udcfe", "two words"]
+    program = python("""
+        print(sum(map(len, os.environb.values())) > 1_000_000, os.environb[b"ODD"])
+        print(sum(map(len, sys.argv[1:6])), [os.fsencode(text) for text in sys.argv[6:]])
+    """)
+    options = Options(fabric=fabric, rung=rung, environment=environment)
+    reader, writer = os.pipe()
+    with open(reader, "rb") as output:  # noqa: PTH123
+        with Run([*program, *arguments], None, options, stdout=writer) as run:
+            os.close(writer)
+            assert run.wait(SECONDS) == 0
+        lines = output.read().decode().splitlines()
+    assert lines == ["True b'\\xff\\n='", "500000 [b'', b'\\xfe', b'two words']"]
+    with watched(["true", *["z" * 131_000] * 100], fabric, rung) as tree:
+        assert tree.run.wait(SECONDS) == 126
+        assert tree.rest() == "attested-kms run: cannot run true: Argument list too long\n"
+
+
+def test_a_connection_after_the_other(fabric: Path, rung: Rung) -> None:
+    """10,000; neither the program's nor the supervisor's descriptors add up."""
+    finished = finish(
+        programmed(
+            VSOCK,
+            """
+            import resource
+            _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+            listener = vsock(5000)
+            for number in range(10_000):
+                with dialled(5000) as near, listener.accept()[0] as far:
+                    near.send(b"%d" % number)
+                    assert far.recv(9) == b"%d" % number
+            print("done")
+            """,
+        ),
+        fabric,
+        rung,
+    )
+    assert (finished.errors, finished.lines) == ("", ["done"])
+
+
+def test_connections_at_once(fabric: Path, rung: Rung) -> None:
+    """1,000, and 100 who wait in accept, where both sides begin with few descriptors."""
+    program = programmed(
+        VSOCK,
+        """
+        import resource
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        print(soft)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        listener = vsock(5000)
+        pairs = [(dialled(5000), listener.accept()[0]) for _ in range(1000)]
+        for number, (near, _) in enumerate(pairs):
+            near.send(b"%d" % number)
+        print(all(far.recv(9) == b"%d" % number for number, (_, far) in enumerate(pairs)))
+        accepted = []
+        def work():
+            accepted.append(listener.accept()[0])
+        threads = [threading.Thread(target=work) for _ in range(100)]
+        for thread in threads: thread.start()
+        more = [dialled(5000) for _ in threads]
+        for thread in threads: thread.join()
+        print(len(accepted))
+        """,
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 4096:
+        pytest.skip(f"a process here may have {hard} descriptors only")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (48, hard))
+    try:
+        finished = finish(program, fabric, rung)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (finished.errors, finished.lines) == ("", ["48", "True", "100"])
+
+
+def test_a_full_queue_holds_up_nobody(fabric: Path, rung: Rung) -> None:
+    finished = finish(
+        programmed(
+            VSOCK,
+            """
+            small = vsock()
+            small.bind((socket.VMADDR_CID_ANY, 5000))
+            small.listen(1)
+            names = [name_of(lambda: kept.append(dialled(5000))) for _ in range(4)]
+            print(*names)
+            vsock(5001)
+            print(name_of(lambda: dialled(5001)))
+            while names.count("OK") > 0:
+                names.remove("OK")
+                small.accept()
+            print(name_of(lambda: dialled(5000)))
+            """,
+        ),
+        fabric,
+        rung,
+    )
+    assert (finished.errors, finished.lines) == (
+        "",
+        ["OK OK ECONNRESET ECONNRESET", "ECONNRESET", "OK"],
+    )
