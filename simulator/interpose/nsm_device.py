@@ -21,7 +21,7 @@ from simulator.interpose.bpf import GET_LOCAL_CID
 from simulator.interpose.faults import Faults, error_response
 from simulator.interpose.files import is_stand_in
 from simulator.interpose.loop import Loop
-from simulator.interpose.trap import CallerGone, Refused, Trap
+from simulator.interpose.trap import CallerGone, Refused, Trap, is_hidden
 
 NSM_IOCTL = 0xC0200A00
 """NSM_IOCTL_RAW (`uapi/linux/nsm.h`)."""
@@ -118,8 +118,10 @@ class Devices:
     ) -> None:
         try:
             path = trap.read_text(path_at, _LONGEST_PATH)
-        except OSError:
-            trap.let_through()  # The kernel finds the same fault, or what the caller hides.
+        except OSError as error:
+            if is_hidden(error):
+                raise
+            trap.let_through()  # The kernel finds the same fault.
             return
         device = _PATHS.get(path)
         if device is None and path in _NAMES and _folder(trap, folder) == "/dev":

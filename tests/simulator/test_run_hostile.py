@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
@@ -1008,3 +1009,495 @@ def test_a_full_queue_holds_up_nobody(fabric: Path, rung: Rung) -> None:
         "",
         ["OK OK ECONNRESET ECONNRESET", "ECONNRESET", "OK"],
     )
+
+
+# What programs do with their sockets and themselves
+
+
+def test_programs_that_die_in_a_call_or_close_twice(fabric: Path, rung: Rung) -> None:
+    finished = finish(
+        programmed(
+            VSOCK,
+            """
+            listener = vsock(5000)
+            device = os.open("/dev/nsm", os.O_RDWR)
+            reader, writer = os.pipe()
+
+            def accept(): listener.accept()
+            def connect(): dialled(6000)
+            def request(): ask(device, DESCRIBE)
+            def in_thread(work):
+                thread = threading.Thread(target=work)
+                thread.start()
+                os.write(writer, b"!")
+                os._exit(0)
+            def alone(work):
+                os.write(writer, b"!")
+                work()
+
+            for work in (accept, connect, request):
+                for way in (alone, in_thread):
+                    children = []
+                    for _ in range(5):
+                        child = os.fork()
+                        if not child:
+                            way(work)
+                            os._exit(0)
+                        children.append(child)
+                    for child in children:
+                        os.read(reader, 1)
+                    for child in children:
+                        os.kill(child, signal.SIGKILL)
+                        os.waitpid(child, 0)
+            for _ in range(200):
+                made = vsock()
+                number = made.fileno()
+                os.close(number)
+                print(name_of(lambda: os.close(number)), end=" ")
+                made.detach()
+            print()
+            near = dialled(5000)
+            far, peer = listener.accept()
+            near.close()
+            print(far.recv(9), ask(device, DESCRIBE))
+            """,
+        ),
+        fabric,
+        rung,
+        handle=lambda _request: b"!",
+        faults=("1:6000=delay:0.02", "nsm=delay:0.01"),
+    )
+    assert finished.errors == ""
+    assert finished.lines[0].split() == ["EBADF"] * 200
+    assert finished.lines[1:] == ["b'' b'!'"]
+
+
+def test_descriptors_go_from_process_to_process(fabric: Path, rung: Rung) -> None:
+    """By fork, exec, dup and SCM_RIGHTS: sockets, connected or not yet, and the device."""
+    finished = finish(
+        programmed(
+            VSOCK,
+            '''
+            listener = vsock(5000)
+            ours, theirs = socket.socketpair()
+            child = os.fork()
+            if not child:
+                _, (waiting, fresh, device, ready), _, _ = socket.recv_fds(theirs, 1, 4)
+                waiting, fresh, ready = (socket.socket(fileno=n) for n in (waiting, fresh, ready))
+                fresh.connect((1, 5000))
+                far, _ = waiting.accept()
+                far.send(b"by rights")
+                theirs.send(b"!")
+                print(fresh.family.name, fresh.recv(9), ask(device, DESCRIBE), ready.recv(9))
+                sys.stdout.flush()
+                os._exit(0)
+            near = dialled(5000)
+            first, _ = listener.accept()
+            first.send(b"earlier")
+            device = os.open("/dev/nsm", os.O_RDWR)
+            fresh = vsock()
+            passed = [listener.fileno(), fresh.fileno(), device, near.fileno()]
+            socket.send_fds(ours, [b"!"], passed)
+            os.waitpid(child, 0)
+            print(fresh.getpeername(), near.getsockname()[1] == first.getpeername()[1])
+            other = vsock()
+            again = socket.socket(fileno=os.dup(other.fileno()))
+            again.connect((1, 5000))
+            print(name_of(lambda: other.connect((1, 5000))), other.getpeername())
+            for made in (listener, other):
+                os.set_inheritable(made.fileno(), True)
+            os.set_inheritable(device, True)
+            sys.stdout.flush()
+            code = """
+            import os, socket, sys
+            listener, other = (socket.socket(fileno=int(n)) for n in sys.argv[1:3])
+            print(listener.accept()[1][0], other.getpeername(), listener.family.name)
+            """
+            os.execv(sys.executable, [sys.executable, "-I", "-S", "-c",
+                     "\\n".join(line.strip() for line in code.splitlines()),
+                     str(listener.fileno()), str(other.fileno())])
+            ''',
+        ),
+        fabric,
+        rung,
+        handle=lambda _request: b"!",
+    )
+    assert finished.errors == ""
+    assert finished.lines == [
+        "AF_VSOCK b'by rights' b'!' b'earlier'",
+        "(1, 5000) True",
+        "EISCONN (1, 5000)",
+        "16 (1, 5000) AF_VSOCK",
+    ]
+
+
+def test_programs_that_start_programs(fabric: Path, rung: Rung) -> None:
+    """By vfork, posix_spawn and the shell; with sockets that they inherit."""
+    finished = finish(
+        programmed(
+            VSOCK,
+            """
+            import subprocess
+            listener = vsock(5000)
+            code = "import socket; s = socket.socket(40); s.connect((1, 5000)); s.send(b'!')"
+            command = [sys.executable, "-I", "-S", "-c", code]
+            for start in (
+                lambda: subprocess.run(command, check=True),
+                lambda: subprocess.run(command, check=True, preexec_fn=lambda: None),
+                lambda: subprocess.run(["sh", "-c", '"$0" -I -S -c "$1" & wait',
+                                        sys.executable, code], check=True),
+                lambda: os.waitpid(os.posix_spawn(command[0], command, os.environ), 0),
+                lambda: subprocess.run(["setsid", "--wait", *command], check=True),
+            ):
+                start()
+                print(listener.accept()[0].recv(9))
+            """,
+        ),
+        fabric,
+        rung,
+    )
+    assert (finished.errors, finished.lines) == ("", ["b'!'"] * 5)
+
+
+def test_a_child_of_vfork_and_threads_that_share_descriptors(
+    tmp_path: Path, fabric: Path, rung: Rung
+) -> None:
+    program = compiled(
+        tmp_path,
+        """
+        #include <pthread.h>
+        #include <sys/wait.h>
+        #include <sys/mman.h>
+        #include <sched.h>
+
+        static int listener, sum;
+        static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+        static void *serve(void *nothing) {
+            for (int n = 0; n < 20; n++) {
+                struct sockaddr_vm from;
+                socklen_t length = sizeof from;
+                int made = accept4(listener, (struct sockaddr *)&from, &length, SOCK_CLOEXEC);
+                char byte;
+                if (made < 0 || read(made, &byte, 1) != 1) exit(92);
+                pthread_mutex_lock(&lock);
+                sum += byte;
+                pthread_mutex_unlock(&lock);
+                close(made);
+            }
+            return nothing;
+        }
+
+        static void *call(void *nothing) {
+            for (int n = 0; n < 20; n++) {
+                int made = dial(5000);
+                char byte = 1;
+                if (write(made, &byte, 1) != 1) exit(93);
+                close(made);
+            }
+            return nothing;
+        }
+
+        static int sharing(void *nothing) { call(nothing); return 0; }
+
+        int main(void) {
+            pthread_t threads[10];
+            listener = listen_at(5000);
+            for (int n = 0; n < 10; n++)
+                pthread_create(&threads[n], NULL, n < 6 ? serve : call, NULL);
+            int child = vfork();
+            if (!child) { call(NULL); _exit(0); }
+            waitpid(child, NULL, 0);
+            char *stack = mmap(0, 65536, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            child = clone(sharing, stack + 65536, CLONE_FILES | CLONE_VM | SIGCHLD, NULL);
+            waitpid(child, NULL, 0);
+            for (int n = 0; n < 10; n++) pthread_join(threads[n], NULL);
+            printf("%d\\n", sum);
+            fflush(stdout);
+            /* The first thread ends; the other goes on. */
+            pthread_create(&threads[0], NULL, serve, NULL);
+            pthread_create(&threads[1], NULL, call, NULL);
+            pthread_exit(NULL);
+        }
+        """,
+    )
+    finished = finish([program], fabric, rung)
+    assert (finished.errors, finished.lines, finished.code) == ("", ["120"], 0)
+
+
+def test_filters_of_the_programs_own(tmp_path: Path, fabric: Path, rung: Rung) -> None:
+    """One more filter is its affair; one more supervisor the kernel refuses, for lack of room."""
+    program = compiled(
+        tmp_path,
+        """
+        #include <sys/prctl.h>
+        #include <linux/filter.h>
+        #include <linux/seccomp.h>
+
+        int main(void) {
+            struct sock_filter all[] = {{0x20, 0, 0, 0}, {0x15, 0, 1, SYS_getpeername},
+                {0x06, 0, 0, SECCOMP_RET_ERRNO | EXDEV}, {0x06, 0, 0, SECCOMP_RET_ALLOW}};
+            struct sock_fprog filter = {4, all};
+            listen_at(5000);
+            int got = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+                              SECCOMP_FILTER_FLAG_NEW_LISTENER, &filter);
+            puts(got < 0 && errno == EBUSY ? "EBUSY" : "?");
+            got = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter);
+            puts(got ? "?" : "OK");
+            struct sockaddr_vm name;
+            socklen_t length = sizeof name;
+            int made = dial(5000);
+            got = getpeername(made, (struct sockaddr *)&name, &length);
+            puts(got < 0 && errno == EXDEV ? "EXDEV" : "?");
+            got = getsockname(made, (struct sockaddr *)&name, &length);
+            puts(got ? "?" : "OK");
+            return 0;
+        }
+        """,
+    )
+    finished = finish([program], fabric, rung)
+    assert (finished.errors, finished.lines) == ("", ["EBUSY", "OK", "EXDEV", "OK"])
+
+
+def test_ways_around_the_supervisor_are_closed(tmp_path: Path, fabric: Path, rung: Rung) -> None:
+    """io_uring, and the other ABIs of the processor: as on a kernel that has none of them."""
+    program = compiled(
+        tmp_path,
+        """
+        int main(void) {
+            long got = syscall(SYS_io_uring_setup, 8, calloc(1, 200));
+            puts(got < 0 && errno == ENOSYS ? "no" : "?");
+            __asm__ volatile("int $0x80" : "=a"(got) : "a"(20) : "memory");
+            puts(got == -ENOSYS ? "no" : "?");
+            got = syscall(0x40000000 | SYS_getpid);
+            puts(got < 0 && errno == ENOSYS ? "no" : "?");
+            got = syscall(0x40000000 | SYS_socket, AF_VSOCK, 1, 0);
+            puts(got < 0 && errno == ENOSYS ? "no" : "?");
+            dial(listen_at(5000) < 0 ? 0 : 5000);
+            return 0;
+        }
+        """,
+    )
+    finished = finish([program], fabric, rung)
+    assert finished.lines == ["no"] * 4
+    assert finished.code == 0
+    assert finished.errors.count("\n") == 1
+    assert "io_uring" in finished.errors
+
+
+def test_a_program_that_leaves_its_namespaces(fabric: Path, tmp_path: Path, rung: Rung) -> None:
+    if os.geteuid():
+        pytest.skip("chroot takes root")
+    root = tmp_path / "root"
+    root.mkdir()
+    finished = finish(
+        [
+            *programmed(
+                VSOCK,
+                """
+                listener = vsock(5000)
+                device = os.open("/dev/nsm", os.O_RDWR)
+                libc = ctypes.CDLL(None, use_errno=True)
+                for flags in (0x20000000, 0x00020000, 0x40000000, 0x10000000 | 0x00020000):
+                    child = os.fork()
+                    if not child:
+                        if libc.unshare(flags):
+                            print("unshare", errno.errorcode[ctypes.get_errno()])
+                        grandchild = os.fork()
+                        if grandchild:
+                            _, status = os.waitpid(grandchild, 0)
+                            sys.stdout.flush()
+                            os._exit(os.waitstatus_to_exitcode(status))
+                        near = dialled(5000)
+                        print(listener.accept()[1][0], ask(device, DESCRIBE))
+                        sys.stdout.flush()
+                        os._exit(0)
+                    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+                os.chroot(sys.argv[1])
+                os.chdir("/")
+                near = dialled(5000)
+                print(listener.accept()[1][0], ask(device, DESCRIBE))
+                """,
+            ),
+            str(root),
+        ],
+        fabric,
+        rung,
+        handle=lambda _request: b"!",
+    )
+    assert finished.errors == ""
+    assert finished.lines == ["16 b'!'", "0"] * 4 + ["16 b'!'"]
+
+
+# Without privileges
+
+NOBODY = 65534
+STARTER = """
+import json, sys
+from pathlib import Path
+from simulator.interpose.plan import Rung
+from simulator.interpose.probe import probe
+from simulator.interpose.run import Options, Run
+program, fabric, name = json.loads(sys.argv[1])
+rung = Rung(name)
+reason = probe().reasons[rung]
+if reason is not None:
+    sys.exit("skip: " + reason)
+with Run(program, lambda _: b"!", Options(fabric=Path(fabric), rung=rung)) as run:
+    sys.exit(run.wait(30))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Nobody:
+    """Somebody without privileges, with a copy of what runs programs and a Python to run it."""
+
+    folder: Path
+    fabric: Path
+    rung: Rung
+    interpreter: str
+
+    def finish(self, program: list[str]) -> tuple[int, str, str]:
+        """A program's exit code and output, whose Python is that interpreter."""
+        program = [self.interpreter if text == sys.executable else text for text in program]
+        request = json.dumps([program, str(self.fabric), self.rung.value])
+        finished = subprocess.run(
+            [*as_nobody(), self.interpreter, "-c", STARTER, request],
+            env={"PYTHONPATH": str(self.folder), "PATH": "/usr/bin:/bin"},
+            cwd="/",
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        errors = finished.stderr.decode()
+        if errors.startswith("skip: "):
+            pytest.skip(f"user {NOBODY}: {errors.removeprefix('skip: ').strip()}")
+        return finished.returncode, finished.stdout.decode(), errors
+
+
+def as_nobody() -> list[str]:
+    identity = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"]
+    # setpriv itself still may read everything when it starts something.
+    return ["setpriv", *identity, "--inh-caps=-all", "sh", "-c", 'exec "$@"', "sh"]
+
+
+@pytest.fixture
+def nobody(rung: Rung) -> Iterator[Nobody]:
+    if os.geteuid():
+        pytest.skip("only root can become another user")
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        source = Path(__file__).parents[2] / "simulator"
+        shutil.copytree(
+            source / "interpose",
+            folder / "simulator" / "interpose",
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+        shutil.copy(source / "__init__.py", folder / "simulator")
+        fabric = folder / "fabric"
+        fabric.mkdir()
+        os.chown(fabric, NOBODY, NOBODY)
+        for interpreter in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
+            try:
+                subprocess.run(
+                    [*as_nobody(), interpreter, "-c", "import enum; enum.StrEnum"],
+                    check=True,
+                    capture_output=True,
+                )
+            except (OSError, subprocess.CalledProcessError):
+                continue
+            yield Nobody(folder, fabric, rung, interpreter)
+            return
+        pytest.skip(f"user {NOBODY} finds no Python 3.11 here")
+
+
+def test_nobody_runs_a_program_that_hides(nobody: Nobody) -> None:
+    """PR_SET_DUMPABLE: with namespaces it is obeyed, without the program is told so."""
+    code, output, errors = nobody.finish(
+        programmed(
+            VSOCK,
+            """
+            libc = ctypes.CDLL(None)
+            print(libc.prctl(4, 0, 0, 0, 0), libc.prctl(4, 2, 0, 0, 0))
+            listener = vsock(5000)
+            dialled(5000)
+            print(listener.accept()[1][0], ask(os.open("/dev/nsm", os.O_RDWR), DESCRIBE))
+            child = os.fork()
+            if not child:
+                os.execv("/bin/sh", ["sh", "-c", "true </dev/nsm"])
+            print(os.waitpid(child, 0)[1])
+            """,
+        )
+    )
+    assert (code, output, errors) == (0, "0 -1\n16 b'!'\n0\n", "")
+
+
+def test_root_runs_a_program_that_hides(fabric: Path, rung: Rung) -> None:
+    if os.geteuid():
+        pytest.skip("this is of root")
+    finished = finish(
+        programmed(
+            VSOCK,
+            """
+            ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+            listener = vsock(5000)
+            dialled(5000)
+            print(listener.accept()[1][0], ask(os.open("/dev/nsm", os.O_RDWR), DESCRIBE))
+            """,
+        ),
+        fabric,
+        rung,
+        handle=lambda _request: b"!",
+    )
+    assert (finished.errors, finished.lines) == ("", ["16 b'!'"])
+
+
+def test_nobody_is_told_of_a_program_that_cannot_be_seen(nobody: Nobody) -> None:
+    """One that may be executed and not read; the supervisor of namespaces sees it even so."""
+    program = nobody.folder / "unreadable"
+    shutil.copy("/bin/cat", program)
+    program.chmod(0o711)
+    code, _output, errors = nobody.finish([str(program), "/dev/nsm"])
+    if nobody.rung is Rung.NAMESPACES:
+        assert (code, errors) == (0, "")
+    else:
+        assert code == 1
+        assert errors.count("attested-kms run: ") == 1
+        assert "the program has hidden its memory" in errors
+
+
+def test_nobody_and_folders_of_others(nobody: Nobody) -> None:
+    """Addresses that may not be made or reached are complained of, each by its true reason."""
+    program = programmed(
+        VSOCK,
+        """
+        print(name_of(lambda: vsock(5000)))
+        print(name_of(lambda: dialled(6000)), name_of(lambda: dialled(9000, 3)))
+        """,
+    )
+    with socket.socket(socket.AF_UNIX) as others:
+        others.bind(str(nobody.fabric / "16_6000.sock"))
+        others.listen()
+        (nobody.fabric / "16_6000.sock").chmod(0o600)
+        os.chown(nobody.fabric, 0, 0)
+        code, output, errors = nobody.finish(program)
+        assert (code, output) == (0, "EACCES\nECONNRESET ECONNRESET\n")
+        assert "cannot make the socket of port 5000" in errors
+        assert "16_6000.sock may not be opened by this user" in errors
+        assert "hidden" not in errors
+        nobody.fabric.chmod(0o700)
+        code, output, errors = nobody.finish(program)
+        assert "hidden" not in errors
+        assert "Traceback" not in errors
+        if nobody.rung is Rung.OPEN_TRAP:
+            assert (code, output) == (0, "EACCES\nECONNRESET ECONNRESET\n")
+
+
+def test_nobody_ends_whole_trees(nobody: Nobody) -> None:
+    code, output, errors = nobody.finish(
+        python(STUBBORN.replace("while True:\n    signal.pause()\n", "sys.exit(7)\n"))
+    )
+    assert (code, output) == (7, "ready\n")
+    assert "attested" not in errors
+    assert sockets(nobody.fabric) == []
