@@ -79,7 +79,9 @@ class Ran:
 
 def run_command(fabric: Fabric, command: Command, options: Sequence[str]) -> list[str]:
     """`attested-kms run` with a program. The only place that knows its command line."""
-    return [*_RUN, "--fabric", str(fabric.folder), "-v", *options, "--", *map(str, command)]
+    more = os.environ.get(OPTIONS, "").split()
+    start = [*_RUN, "--fabric", str(fabric.folder), "-v", *more, *options]
+    return [*start, "--", *map(str, command)]
 
 
 @contextmanager
@@ -225,6 +227,25 @@ def is_refused(program: Command, mistake: str) -> None:
 
 
 # ---- How they are built ----
+
+BUILT = "ATTESTED_KMS_BUILT_PROGRAMS"
+"""The variable that names a folder in which the programs have been built already."""
+OPTIONS = "ATTESTED_KMS_RUN_OPTIONS"
+"""The variable that names more options of `attested-kms run`, for every program."""
+
+
+def place(folders: pytest.TempPathFactory, name: str) -> tuple[Path, bool]:
+    """The folder of a program's build, and whether it has been built there already."""
+    if BUILT in os.environ:
+        return Path(os.environ[BUILT]) / name, True
+    # Below one folder that can be named to others.
+    base = folders.getbasetemp() / "built"
+    base.mkdir(exist_ok=True)
+    folder = base / name
+    if folder.exists():
+        return folder, True
+    folder.mkdir()
+    return folder, False
 
 
 def need(*programs: str) -> None:

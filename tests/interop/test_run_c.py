@@ -16,6 +16,7 @@ from tests.interop.enclave_programs import (
     is_told_that_nobody_listens,
     listens,
     need,
+    place,
 )
 
 SOURCE = PROGRAMS / "c" / "enclave.c"
@@ -31,10 +32,12 @@ COMPILERS = {
 def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     compiler, *flags = COMPILERS[request.param]
     need(compiler)
-    target = tmp_path_factory.mktemp(request.param) / "enclave"
-    warnings = ("-Wall", "-Wextra", "-Werror")
-    built(compiler, *flags, "-std=c17", *warnings, "-o", target, SOURCE, folder=target.parent)
-    return [target]
+    folder, is_built = place(tmp_path_factory, f"c-{request.param}")
+    if not is_built:
+        warnings = ("-Wall", "-Wextra", "-Werror")
+        options = (*flags, "-std=c17", *warnings)
+        built(compiler, *options, "-o", folder / "enclave", SOURCE, folder=folder)
+    return [folder / "enclave"]
 
 
 @pytest.mark.parametrize("options", [(), ("--cid", "20"), ("--no-isolate",)], ids=" ".join)

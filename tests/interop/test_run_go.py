@@ -18,6 +18,7 @@ from tests.interop.enclave_programs import (
     is_told_that_nobody_listens,
     listens,
     need,
+    place,
 )
 
 MODULE = PROGRAMS / "go"
@@ -29,9 +30,10 @@ pytestmark = pytest.mark.timeout(900)  # The first test compiles the SDK.
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the two programs."""
     need("go")
-    folder = tmp_path_factory.mktemp("go")
-    command = ("go", "build", "-mod=readonly", "-o", f"{folder}{os.sep}", "./...")
-    built(*command, folder=MODULE, environment={"CGO_ENABLED": "0"})
+    folder, is_built = place(tmp_path_factory, "go")
+    if not is_built:
+        command = ("go", "build", "-mod=readonly", "-o", f"{folder}{os.sep}", "./...")
+        built(*command, folder=MODULE, environment={"CGO_ENABLED": "0"})
     return folder
 
 

@@ -16,6 +16,7 @@ from tests.interop.enclave_programs import (
     is_refused,
     is_told_that_nobody_listens,
     listens,
+    place,
 )
 
 FOLDER = PROGRAMS / "python"
@@ -26,11 +27,12 @@ pytestmark = pytest.mark.timeout(300)  # The first test installs packages.
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment that has what the programs need, and nothing of ours."""
-    folder = tmp_path_factory.mktemp("python")
-    built(sys.executable, "-m", "venv", "environment", folder=folder)
+    folder, is_built = place(tmp_path_factory, "python")
     interpreter = folder / "environment" / "bin" / "python"
-    install = ("-m", "pip", "install", "--quiet", "--requirement", FOLDER / "requirements.txt")
-    built(interpreter, *install, folder=folder)
+    if not is_built:
+        built(sys.executable, "-m", "venv", "environment", folder=folder)
+        install = ("-m", "pip", "install", "--quiet", "--requirement", FOLDER / "requirements.txt")
+        built(interpreter, *install, folder=folder)
     return interpreter
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from tests.interop.enclave_programs import (
+    BUILT,
     MISTAKES,
     PROGRAMS,
     attests_and_dials,
@@ -17,6 +19,7 @@ from tests.interop.enclave_programs import (
     is_told_that_nobody_listens,
     listens,
     need,
+    place,
 )
 
 WORKSPACE = PROGRAMS / "rust"
@@ -26,6 +29,9 @@ pytestmark = pytest.mark.timeout(1800)  # aws-sdk-kms compiles for minutes.
 
 
 def cargo(package: str, target: Path, *options: str, flags: str = "") -> None:
+    """Build a package; if it has been built for somebody else it is there."""
+    if BUILT in os.environ:
+        return
     environment = {"CARGO_TARGET_DIR": str(target), "RUSTFLAGS": flags}
     command = ("cargo", "build", "--quiet", "--locked", "--package", package, *options)
     built(*command, folder=WORKSPACE, environment=environment)
@@ -35,7 +41,7 @@ def cargo(package: str, target: Path, *options: str, flags: str = "") -> None:
 def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where cargo builds."""
     need("cargo", "gcc")
-    return tmp_path_factory.mktemp("rust")
+    return place(tmp_path_factory, "rust")[0]
 
 
 @pytest.fixture(scope="module", params=["dynamic", "static"])

@@ -17,6 +17,8 @@ sys.path.append(str(ROOT))
 from simulator.interpose import kernel  # noqa: E402  # Found by the line above.
 
 NOBODY = 65534
+NEEDED = "ATTESTED_KMS_NEEDED_FOLDERS"
+"""The variable that names more folders to reach, separated as in PATH."""
 _ENTERED_BY_ALL = 0o001
 
 
@@ -47,6 +49,7 @@ def main() -> None:
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.mount("", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
     folders = {Path(sys.prefix), Path(sys.base_prefix), ROOT}
+    folders |= {Path(name) for name in os.environ.get(NEEDED, "").split(os.pathsep) if name}
     open_up({folder.resolve() for folder in folders})
     os.setgroups([])
     os.setresgid(NOBODY, NOBODY, NOBODY)
