@@ -3,7 +3,8 @@
 In `docs/how-to/*.md` a fenced block after a line that is a file's name in backquotes and a colon is
 that file. A `sh` block is run, and a `text` block after it is what it prints. The `console` blocks
 are what the reader does by hand: start the server, and hand its addresses over in the variables
-of the lines `$ export NAME=URL # KEY`, KEY being one of the server's ready line.
+of the lines `$ export NAME=URL # KEY`, KEY being one of the server's ready line. A page on which
+nothing is handed over may do without a server.
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ class Step:
 class HowTo:
     """What one page tells its reader to do."""
 
-    server: tuple[str, ...]
-    """The arguments of `attested-kms`."""
+    server: tuple[str, ...] | None
+    """The arguments of `attested-kms`, if there is a server to start."""
     ready: frozenset[str]
-    """The keys of the ready line."""
+    """The keys of its ready line."""
     handed_over: Mapping[str, str]
     """From a variable of the environment to the key of the ready line that it holds."""
     files: Mapping[str, str]
@@ -72,12 +73,13 @@ def read(page: Path) -> HowTo:
             line = text.count("\n", 0, block.start()) + 1
             raise Unreadable(f"{page.name}, line {line}: neither a file, commands nor their output")
     server = _SERVER.search(text)
-    if server is None:
+    handed_over = dict(_HANDED_OVER.findall(text))
+    if server is None and handed_over:
         raise Unreadable(f"{page.name} does not say how to start the server and what it prints")
     return HowTo(
-        server=tuple(shlex.split(server[1])),
-        ready=frozenset(json.loads(server[2])),
-        handed_over=dict(_HANDED_OVER.findall(text)),
+        server=None if server is None else tuple(shlex.split(server[1])),
+        ready=frozenset() if server is None else frozenset(json.loads(server[2])),
+        handed_over=handed_over,
         files=files,
         steps=tuple(steps),
     )

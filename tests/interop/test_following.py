@@ -66,7 +66,13 @@ def test_a_block_that_is_none_of_them_is_refused(tmp_path: Path, text: str) -> N
         page(tmp_path, text)
 
 
-def test_a_page_must_start_a_server(tmp_path: Path) -> None:
-    (tmp_path / "page.md").write_text("```sh\ntrue\n```\n")
+def test_a_page_that_hands_something_over_must_start_a_server(tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_text("```console\n$ export A=http://127.0.0.1:1 # a\n```\n")
     with pytest.raises(Unreadable, match="how to start the server"):
         read(tmp_path / "page.md")
+
+
+def test_a_page_may_do_without_a_server(tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_text("```sh\ntrue\n```\n")
+    how_to = read(tmp_path / "page.md")
+    assert how_to == HowTo(None, frozenset(), {}, {}, (Step("true\n", None),))

@@ -25,13 +25,22 @@ PROGRAMS = {
     "aws-cli": ("bash", "python3", "curl", "openssl"),
     "go": ("bash", "go"),
     "javascript": ("bash", "node", "npm"),
+    "run-c": ("bash", "gcc", "pkg-config"),
+    "run-go": ("bash", "go"),
+    "run-python": ("bash", "python3"),
+    "run-rust": ("bash", "cargo", "gcc"),
 }
 """What must be on PATH for each page."""
+LIBRARIES = {"run-c": ("libcrypto", "libssl")}
+"""What pkg-config must know for each page."""
 
 
 @contextmanager
 def served(how_to: HowTo) -> Iterator[dict[str, str]]:
-    """The ready line of the page's server, which is stopped at the end."""
+    """The ready line of the page's server, which is stopped at the end; nothing if it has none."""
+    if how_to.server is None:
+        yield {}
+        return
     with subprocess.Popen(
         [sys.executable, "-m", "simulator.cli", *how_to.server], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -41,6 +50,10 @@ def served(how_to: HowTo) -> Iterator[dict[str, str]]:
         finally:
             process.terminate()
     assert process.returncode == 0
+
+
+def has_library(name: str) -> bool:
+    return subprocess.run(["pkg-config", "--exists", name], check=False).returncode == 0
 
 
 def test_every_page_is_followed() -> None:
@@ -57,10 +70,11 @@ def test_their_links_lead_somewhere() -> None:
     assert [(page, link) for page, link in links if not (FOLDER / link).exists()] == []
 
 
-@pytest.mark.timeout(600)  # Packages are fetched, and Go compiles its SDK.
+@pytest.mark.timeout(1800)  # Packages are fetched, and Rust compiles its SDK.
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_what_the_page_says_is_what_happens(name: str, tmp_path: Path) -> None:
     missing = [program for program in PROGRAMS[name] if shutil.which(program) is None]
+    missing = missing or [lib for lib in LIBRARIES.get(name, ()) if not has_library(lib)]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
     how_to = read(FOLDER / f"{name}.md")
@@ -69,6 +83,8 @@ def test_what_the_page_says_is_what_happens(name: str, tmp_path: Path) -> None:
         environment = {
             **without_aws(os.environ),
             **{variable: ready[key] for variable, key in how_to.handed_over.items()},
+            # Where `attested-kms` is.
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             # The AWS SDK for JavaScript tells users of Node.js 20 to move on.
             "NODE_NO_WARNINGS": "1",
         }
