@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import selectors
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from threading import Thread
 
 _CHUNK = 64 * 1024
 
 
-@contextmanager
-def reset_by_nobody(unix: socket.socket) -> Iterator[None]:
+def reset_by_nobody(unix: socket.socket) -> None:
     """Make a socket one whose connection was reset: SO_ERROR says ECONNRESET, pollers wake.
 
-    It is connected to a listener that is closed, with the context, before it takes the connection;
-    the kernel does the rest. For a non-blocking socket this is how a refusal arrives.
+    It is connected to a listener that is closed before it takes the connection; the kernel does
+    the rest. For a non-blocking socket this is how a refusal arrives.
     """
     with _private_listener(unix.type) as listener:
         unix.connect(listener.getsockname())
-        yield
 
 
 def cut_connection(
@@ -35,8 +32,8 @@ def cut_connection(
         beyond.setblocking(False)
         beyond.connect(path)
         if limit is None:
-            with reset_by_nobody(unix):
-                beyond.close()
+            reset_by_nobody(unix)
+            beyond.close()
             return
         with _private_listener(unix.type) as listener:
             unix.connect(listener.getsockname())

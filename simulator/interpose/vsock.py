@@ -212,10 +212,12 @@ class VsockCalls:
         if reached:
             vsock.peer = address
         if not blocking:
+            if not reached:
+                # Before the answer: until it is reset it looks connected, to tokio-vsock for one.
+                reset_by_nobody(unix)
             # Never at once: the answer of a machine beyond takes its time (vsock_connect), and
             # comes as an edge, for which a program with edge-triggered epoll waits from now on.
-            context = _woken(unix) if reached else reset_by_nobody(unix)
-            with context:
+            with _woken(unix):
                 trap.fail(errno.EINPROGRESS)
         elif reached:
             trap.answer()
@@ -508,7 +510,7 @@ def _never_blocking(unix: socket.socket, flags: int) -> Iterator[None]:
 
 @contextmanager
 def _woken(unix: socket.socket) -> Iterator[None]:
-    """Afterwards tell pollers that a connected socket can be written to.
+    """Afterwards tell pollers that a socket can be written to, or is reset.
 
     A Unix socket's own connect tells its pollers nothing. To set the size of its buffer, to what it
     is, does (`net/core/sock.c`, sk_setsockopt: SO_SNDBUF wakes writers); the kernel doubles it.

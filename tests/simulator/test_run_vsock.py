@@ -188,6 +188,24 @@ def test_the_outcome_of_a_non_blocking_connect_is_an_edge(tmp_path: Path, rung: 
     ]
 
 
+def test_who_dials_nobody_without_blocking_is_never_connected(tmp_path: Path, rung: Rung) -> None:
+    finished = finish(
+        python("""
+            outcomes = set()
+            for _ in range(100):
+                dialled = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+                dialled.setblocking(False)
+                dialled.connect_ex((3, 5001))
+                select.select([], [dialled], [])
+                outcomes.add(dialled.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+            print(outcomes)
+        """),
+        tmp_path,
+        rung,
+    )
+    assert finished.lines == ["{104}"]
+
+
 def test_the_errors_of_a_socket(tmp_path: Path, rung: Rung) -> None:
     finished = finish(
         python("""
