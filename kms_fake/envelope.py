@@ -37,7 +37,8 @@ _SHA_256 = bytes.fromhex("300d06096086480165030402010500")
 _RSAES_OAEP = bytes.fromhex("06092a864886f70d010107")
 _MGF1 = bytes.fromhex("06092a864886f70d010108")
 
-_OAEP = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
+RSAES_OAEP_SHA_256 = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
+"""How the content key is encrypted."""
 
 
 class ContentForm(enum.Enum):
@@ -61,7 +62,7 @@ def seal(plaintext: bytes, recipient: RSAPublicKey, spki: bytes, form: ContentFo
     content = encryptor.update(padder.update(plaintext) + padder.finalize())
     return encode(
         subject_key_identifier=hashlib.sha256(spki).digest(),
-        encrypted_key=recipient.encrypt(content_key, _OAEP),
+        encrypted_key=recipient.encrypt(content_key, RSAES_OAEP_SHA_256),
         iv=iv,
         encrypted_content=content + encryptor.finalize(),
         form=form,
@@ -86,7 +87,7 @@ def encode(
         0x30,
         _VERSION_2,
         _der(0x80, subject_key_identifier),
-        key_encryption_algorithm or _RSAES_OAEP_SHA_256,
+        key_encryption_algorithm or _ALGORITHM_IDENTIFIER,
         _der(0x04, encrypted_key),
     )
     enveloped = (
@@ -121,7 +122,7 @@ def _der(tag: int, *contents: bytes) -> bytes:
     return bytes((tag, 0x80 | len(octets))) + octets + content
 
 
-_RSAES_OAEP_SHA_256 = _der(
+_ALGORITHM_IDENTIFIER = _der(
     0x30,
     _RSAES_OAEP,
     _der(0x30, _der(0xA0, _SHA_256), _der(0xA1, _der(0x30, _MGF1, _SHA_256))),

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from moto.kms.models import kms_backends
 
 from kms_fake import ContentForm, KmsRefusal, PlaintextForm
@@ -120,6 +122,22 @@ def test_a_key_too_small_for_the_envelope_is_refused_whatever_the_setting() -> N
     members = {"CiphertextBlob": sealed(moto_key()), "Recipient": recipient(public_key=SMALL_RSA)}
     settings = {"accept_unknown_keys": True}
     assert refused("Decrypt", members, settings=settings).rule == "public-key.size"
+
+
+def test_a_key_too_large_to_encrypt_with_is_refused_whatever_the_setting() -> None:
+    large = RSAPublicNumbers(65537, 2**16384 + 1).public_key()
+    der = large.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    members = {"CiphertextBlob": sealed(moto_key()), "Recipient": recipient(public_key=der)}
+    settings = {"accept_unknown_keys": True}
+    assert refused("Decrypt", members, settings=settings).rule == "public-key.size"
+
+
+@pytest.mark.parametrize("setting", [False, True])
+def test_an_even_modulus_is_no_public_key(setting: bool) -> None:
+    even = spki()[:-6] + bytes([spki()[-6] ^ 1]) + spki()[-5:]
+    members = {"CiphertextBlob": sealed(moto_key()), "Recipient": recipient(public_key=even)}
+    settings = {"accept_unknown_keys": setting}
+    assert refused("Decrypt", members, settings=settings).message == "Invalid public key"
 
 
 def test_no_setting_makes_pkcs1_a_public_key() -> None:
