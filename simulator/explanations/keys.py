@@ -202,7 +202,8 @@ EXPLANATIONS = (
         "with asymmetric CMKs.",
         texts=("EncryptionContext is not supported when encrypting/decrypting with asymmetric",),
         meaning="Only symmetric encryption keys take an EncryptionContext, and this one is not.",
-        fix="Leave EncryptionContext out, or encrypt under a key of spec SYMMETRIC_DEFAULT.",
+        fix="Leave EncryptionContext out and bind what it said inside the plaintext, or encrypt "
+        "under a key of spec SYMMETRIC_DEFAULT.",
         causes=(Cause("Code written for a symmetric key", "describe-key shows KeySpec"),),
         rules=("encrypt.encryption-context",),
     ),

@@ -319,6 +319,12 @@ ANSWERED = [
     Case("answered-Decrypt", None, "Decrypt", ()),
     Case("answered-GenerateDataKey", None, "GenerateDataKey", ()),
     Case(
+        "answered-rsa",
+        None,
+        "Decrypt",
+        (_rsa_key_and_context, _set("members", EncryptionContext={})),
+    ),
+    Case(
         "answered-without-recipient",
         None,
         "Decrypt",

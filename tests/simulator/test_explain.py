@@ -262,6 +262,10 @@ NEIGHBOURS = [
         "Algorithm RSAES_OAEP_SHA_256 and key spec RSA_2048 cannot encrypt data larger than 190.",
         "encrypt.length",
     ),
+    (
+        "EncryptionContext is not supported when encrypting/decrypting with asymmetric CMKs.",
+        "key.encryption-context",
+    ),
     ("Digest is invalid length for algorithm ECDSA_SHA_256.", "request.digest"),
     ("Algorithm HMAC_SHA_256 is incompatible with key spec HMAC_224.", "key.mac-algorithm"),
     (f"KMS: {ARN} origin is EXTERNAL which is not valid for this operation.", "key.origin"),
