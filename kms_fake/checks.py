@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from kms_fake import recipient_key
 from kms_fake.authorization import Denial, denial_text
 from kms_fake.call import Call
-from kms_fake.keys import NoSuchKey
+from kms_fake.keys import SYMMETRIC_DEFAULT, NoSuchKey
 from kms_fake.received import ReceivedDocument
 from kms_fake.shapes import validation_text
 
@@ -87,6 +87,12 @@ def other_rsa_size(call: Call) -> str | None:
     if call.recipient is None or accepted or recipient_key.has_required_size(key):
         return None
     return "The recipient public key is not an RSA key of 2048 bits; KMS documents RSA-2048."
+
+
+def no_key_id(call: Call) -> str | None:
+    if call.algorithm == SYMMETRIC_DEFAULT or "KeyId" in call.members:
+        return None
+    return "no KeyId"
 
 
 def unparsable_ciphertext(call: Call) -> str | None:

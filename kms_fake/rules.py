@@ -180,6 +180,12 @@ RULES: tuple[Rule, ...] = (
         "aws-nitro-enclaves-sdk-c, docs/kms-apis/RecipientRequest.md: RSA2048",
     ),
     Rule(
+        "key-id.missing", "ValidationException", "KeyId must not be null", checks.no_key_id,
+        _REPORTED, _REPORTED, _UNKNOWN,
+        "floci-io/floci, pull request 3038, measured on real KMS: an RSA algorithm without KeyId",
+        operations=DECRYPT,
+    ),
+    Rule(
         "ciphertext.unparsable", "InvalidCiphertextException", "", checks.unparsable_ciphertext,
         _REPORTED, _REPORTED, _UNKNOWN,
         "AWS-validated snapshots of LocalStack: empty message", operations=DECRYPT,

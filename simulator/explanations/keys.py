@@ -30,7 +30,7 @@ EXPLANATIONS = (
                 "CloudTrail shows the context of the call that encrypted",
             ),
             Cause(
-                "The key is asymmetric, and KeyId or EncryptionAlgorithm is missing",
+                "The key is asymmetric, and EncryptionAlgorithm is missing",
                 "the ciphertext is as long as the key: 256 bytes for RSA-2048",
             ),
             Cause("The ciphertext was changed or cut", "compare lengths and hashes"),
@@ -81,6 +81,14 @@ EXPLANATIONS = (
             Cause("The key is deleted", "aws kms describe-key --key-id ARN"),
         ),
         rules=("re-encrypt.foreign-key",),
+    ),
+    Explanation(
+        id="key-id.missing",
+        error="ValidationException: KeyId must not be null",
+        texts=("KeyId must not be null",),
+        near=(*_KMS, "validationexception"),
+        meaning="EncryptionAlgorithm is one of RSA, whose ciphertexts do not name their key.",
+        fix="Pass KeyId, the ARN of the key that encrypted, beside EncryptionAlgorithm.",
     ),
     Explanation(
         id="key-id.not-found",

@@ -189,6 +189,11 @@ CASES: Sequence[Case] = (
     ),
     *_documents(),
     Case(
+        name="no-key-id-with-an-rsa-algorithm",
+        rule="key-id.missing",
+        members={"EncryptionAlgorithm": "RSAES_OAEP_SHA_256"},
+    ),
+    Case(
         name="ciphertext-is-noise",
         rule="ciphertext.unparsable",
         members={"CiphertextBlob": "bm8gY2lwaGVydGV4dA=="},

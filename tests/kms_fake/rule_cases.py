@@ -156,6 +156,7 @@ BREAKS: Mapping[str, Break] = {
     "public-key.encoding": _set("document", public_key=pkcs1()),
     "public-key.algorithm": _set("document", public_key=ec_spki()),
     "public-key.size": _set("document", public_key=spki(3072)),
+    "key-id.missing": _set("members", EncryptionAlgorithm="RSAES_OAEP_SHA_256"),
     "ciphertext.unparsable": _set("members", CiphertextBlob=b"no ciphertext"),
     "ciphertext.foreign-key": _foreign_ciphertext,
     "key-id.not-found": _set("members", KeyId=_ABSENT_KEY),
@@ -185,7 +186,7 @@ BREAKS: Mapping[str, Break] = {
 _ONLY_GENERATE = {"request.data-key-size", "key.usage"}
 _ONLY_DECRYPT = {
     *("request.dry-run-modifiers", "recipient.encryption-algorithm"),
-    *("ciphertext.unparsable", "ciphertext.foreign-key", "key-id.mismatch"),
+    *("key-id.missing", "ciphertext.unparsable", "ciphertext.foreign-key", "key-id.mismatch"),
     *("key.algorithm", "key.encryption-context", "ciphertext.decryption"),
 }
 
@@ -252,7 +253,9 @@ PAIRS: Mapping[tuple[str, str], tuple[str, tuple[Break, ...]]] = {
         ("document.signature", "document.age", "Decrypt", ()),
         ("document.future", "public-key.missing", "Decrypt", ()),
         ("document.age", "public-key.missing", "GenerateDataKey", ()),
+        ("public-key.size", "key-id.missing", "Decrypt", ()),
         ("public-key.size", "ciphertext.unparsable", "Decrypt", ()),
+        ("key-id.missing", "ciphertext.unparsable", "Decrypt", ()),
         ("public-key.missing", "ciphertext.unparsable", "Decrypt", ()),
         ("public-key.encoding", "authorization.key-policy", "Decrypt", ()),
         ("ciphertext.foreign-key", "key-id.not-found", "Decrypt", ()),

@@ -250,6 +250,10 @@ NEIGHBOURS = [
         "The key ID in the request does not identify a CMK that can perform this operation.",
         "key-id.mismatch",
     ),
+    (
+        CLIENT_ERROR.format("ValidationException", "Decrypt", "KeyId must not be null"),
+        "key-id.missing",
+    ),
     (f"{ARN} key usage is SIGN_VERIFY which is not valid for DeriveSharedSecret.", "key.usage"),
     (f"DisabledException: {ARN} is disabled.", "key.disabled"),
     (f"{ARN} is disabled.", "key.disabled"),
