@@ -173,7 +173,8 @@ def wrong_algorithm(call: Call) -> str | None:
     algorithms = call.key.encryption_algorithms if call.key else ()
     if call.algorithm in algorithms:
         return None
-    return f"The key cannot be used for {call.operation.value} with {call.algorithm}."
+    spec = call.key.spec if call.key else "*"
+    return f"Algorithm {call.algorithm} is incompatible with key spec {spec}."
 
 
 def asymmetric_context(call: Call) -> str | None:

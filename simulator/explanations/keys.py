@@ -199,10 +199,27 @@ EXPLANATIONS = (
     ),
     Explanation(
         id="key.algorithm",
-        error="InvalidKeyUsageException: the key does not support the algorithm",
-        meaning="EncryptionAlgorithm does not fit the key's KeySpec.",
-        fix="Symmetric keys: SYMMETRIC_DEFAULT or nothing. RSA keys: the algorithm that encrypted.",
+        error="InvalidKeyUsageException: Algorithm ... is incompatible with key spec ...",
+        texts=(
+            "Algorithm RSAES_{} is incompatible with key spec",
+            "Algorithm SYMMETRIC_DEFAULT is incompatible with key spec",
+            "Algorithm SM2PKE is incompatible with key spec",
+        ),
+        meaning="EncryptionAlgorithm does not fit the key, or is missing for an RSA key; "
+        "GenerateDataKey wants a symmetric key.",
+        fix="Symmetric keys: SYMMETRIC_DEFAULT or nothing. RSA keys: RSAES_OAEP_SHA_256, or the "
+        "algorithm that encrypted.",
+        per_sdk={
+            Sdk.RUST: ".encryption_algorithm(EncryptionAlgorithmSpec::RsaesOaepSha256)",
+            Sdk.GO: "EncryptionAlgorithm: types.EncryptionAlgorithmSpecRsaesOaepSha256",
+            Sdk.PYTHON: 'EncryptionAlgorithm="RSAES_OAEP_SHA_256"',
+            Sdk.JAVA: ".encryptionAlgorithm(EncryptionAlgorithmSpec.RSAES_OAEP_SHA_256)",
+            Sdk.JAVASCRIPT: 'EncryptionAlgorithm: "RSAES_OAEP_SHA_256"',
+            Sdk.C: "--encryption-algorithm RSAES_OAEP_SHA_256 with --key-id",
+            Sdk.CLI: "--encryption-algorithm RSAES_OAEP_SHA_256",
+        },
         causes=(Cause("An algorithm of RSA with a symmetric key, or the reverse", "describe-key"),),
+        rules=("encrypt.algorithm",),
     ),
     Explanation(
         id="key.encryption-context",

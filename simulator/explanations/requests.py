@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kms_fake.evidence import Evidence
 from simulator.explanations import snippets
-from simulator.explanations.model import Cause, Claim, Explanation, Sdk
+from simulator.explanations.model import Cause, Claim, Explanation
 
 _SNAPSHOTS = Claim(
     Evidence.REPORTED, "AWS-validated snapshots of LocalStack (test_kms.snapshot.json)"
@@ -287,25 +287,6 @@ EXPLANATIONS = (
         "with RSAES_OAEP_SHA_256.",
         fix="Encrypt a data key with it and the data with that, or use a symmetric key (4096 "
         "bytes).",
-    ),
-    Explanation(
-        id="encrypt.algorithm",
-        error="InvalidKeyUsageException: the key does not Encrypt with this algorithm",
-        texts=(
-            "Algorithm RSAES_{} is incompatible with key spec",
-            "Algorithm SYMMETRIC_DEFAULT is incompatible with key spec",
-        ),
-        meaning="EncryptionAlgorithm does not fit the key, or is missing for an RSA key.",
-        fix="RSA keys need EncryptionAlgorithm RSAES_OAEP_SHA_256; symmetric ones need none.",
-        per_sdk={
-            Sdk.RUST: ".encryption_algorithm(EncryptionAlgorithmSpec::RsaesOaepSha256)",
-            Sdk.GO: "EncryptionAlgorithm: types.EncryptionAlgorithmSpecRsaesOaepSha256",
-            Sdk.PYTHON: 'EncryptionAlgorithm="RSAES_OAEP_SHA_256"',
-            Sdk.JAVA: ".encryptionAlgorithm(EncryptionAlgorithmSpec.RSAES_OAEP_SHA_256)",
-            Sdk.JAVASCRIPT: 'EncryptionAlgorithm: "RSAES_OAEP_SHA_256"',
-            Sdk.C: "--encryption-algorithm RSAES_OAEP_SHA_256 with --key-id",
-            Sdk.CLI: "--encryption-algorithm RSAES_OAEP_SHA_256",
-        },
     ),
     Explanation(
         id="replicate-key.exists",

@@ -287,7 +287,18 @@ def test_a_symmetric_key_does_not_decrypt_with_an_rsa_algorithm() -> None:
         "KeyId": moto_key(),
         "EncryptionAlgorithm": "RSAES_OAEP_SHA_256",
     }
-    assert refused("Decrypt", members).exception == "InvalidKeyUsageException"
+    refusal = refused("Decrypt", members)
+    assert refusal.exception == "InvalidKeyUsageException"
+    text = "Algorithm RSAES_OAEP_SHA_256 is incompatible with key spec SYMMETRIC_DEFAULT."
+    assert refusal.message == text
+
+
+def test_an_rsa_key_generates_no_data_key() -> None:
+    members = {"KeyId": moto_key(spec="RSA_2048"), "KeySpec": "AES_256"}
+    refusal = refused("GenerateDataKey", members)
+    assert refusal.exception == "InvalidKeyUsageException"
+    text = "Algorithm SYMMETRIC_DEFAULT is incompatible with key spec RSA_2048."
+    assert refusal.message == text
 
 
 def test_null_members_are_absent_ones() -> None:

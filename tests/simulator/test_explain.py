@@ -282,7 +282,7 @@ NEIGHBOURS = [
     ("Algorithm ECDSA_SHA_256 is incompatible with key spec RSA_2048.", "signature.algorithm"),
     (
         "Algorithm SYMMETRIC_DEFAULT is incompatible with key spec RSA_2048.",
-        "encrypt.algorithm",
+        "key.algorithm",
     ),
     (
         CLIENT_ERROR.format("InvalidCiphertextException", "ImportKeyMaterial", ""),
