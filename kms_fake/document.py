@@ -22,6 +22,7 @@ _ES384_HEADER = bytes.fromhex("a1013822")  # {1: -35}, as in every real document
 _BASE64_TEXT = re.compile(rb"\s*(?:h[A-P]|0o[Q-T])[A-Za-z0-9+/_=\s-]*")
 _COSE_SIGN1_TAGGED = b"\xd2"  # CBOR tag 18 in its shortest form (RFC 9052, section 4.2).
 _SIGNATURE_LENGTH = 96
+_MOST_PAYLOAD = 16384  # attestation_process.md, section 3.1; the NSM's answers have 12288 at most.
 
 
 class NotADocument(ValueError):
@@ -83,6 +84,8 @@ def read_cose_sign1(document: bytes) -> CoseSign1:
         raise NotADocument("the unprotected header is not an empty map")
     if protected != _ES384_HEADER:
         raise NotADocument("the protected header is not a1013822, the algorithm ES384")
+    if len(payload) > _MOST_PAYLOAD:
+        raise NotADocument(f"the payload has {len(payload)} bytes; {_MOST_PAYLOAD} is the most")
     if len(signature) != _SIGNATURE_LENGTH:
         raise NotADocument(f"the signature has {len(signature)} bytes where ES384 has 96")
     return CoseSign1(protected, payload, signature)

@@ -117,7 +117,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "document.structure", "ValidationException", None,
         checks.of_document(ReceivedDocument.not_cose), _REPORTED, _UNKNOWN, _INFERRED,
-        "EphemeralML audit on an m6i.xlarge: random bytes; attestation_process.md 2.1",
+        "EphemeralML audit on an m6i.xlarge: random bytes; attestation_process.md 2.1, 3.1",
     ),
     Rule(
         "document.payload", "ValidationException", None,

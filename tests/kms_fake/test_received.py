@@ -97,6 +97,7 @@ UNDER_DEEPER = Link(subject="signer", issuer="deeper", ca=False)
         ("not_cose", {"protected": b""}),
         ("not_cose", {"unprotected": {4: b"key id"}}),
         ("not_cose", {"unprotected": []}),
+        ("not_cose", {"fields": {"later": bytes(16384)}}),
         ("bad_payload", {"fields": {"module_id": ""}}),
         ("bad_payload", {"fields": {"module_id": b"bytes"}}),
         ("bad_payload", {"fields": {"digest": "SHA512"}}),
