@@ -280,4 +280,6 @@ def _lenient_key_kind(der: bytes) -> tuple[PublicKeyKind, str, int | None]:
         pkcs1 = key.public_bytes(Encoding.DER, PublicFormat.PKCS1)
         if pkcs1 == der:
             return PublicKeyKind.PKCS1, f"PKCS#1 RSAPublicKey, RSA-{key.key_size}", key.key_size
+        if key.public_numbers().n % 2 == 0:
+            return PublicKeyKind.OTHER, "a changed RSA key: its modulus is even", None
     return PublicKeyKind.NON_CANONICAL, "a public key in BER that is not DER", None

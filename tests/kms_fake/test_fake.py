@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
 from moto.kms.models import kms_backends
 
 from kms_fake import ContentForm, KmsRefusal, PlaintextForm
@@ -138,6 +141,19 @@ def test_an_even_modulus_is_no_public_key(setting: bool) -> None:
     members = {"CiphertextBlob": sealed(moto_key()), "Recipient": recipient(public_key=even)}
     settings = {"accept_unknown_keys": setting}
     assert refused("Decrypt", members, settings=settings).message == "Invalid public key"
+
+
+@given(position=st.integers(0, len(spki()) - 1), flip=st.integers(1, 255))
+def test_a_public_key_with_any_changed_byte_is_refused_or_answered(
+    position: int, flip: int
+) -> None:
+    key = bytearray(spki())
+    key[position] ^= flip
+    given_key = recipient(public_key=bytes(key))
+    members = {"CiphertextBlob": sealed(moto_key()), "Recipient": given_key}
+    for setting in (False, True):
+        with contextlib.suppress(KmsRefusal):
+            fake(accept_unknown_keys=setting).call("Decrypt", members)
 
 
 def test_no_setting_makes_pkcs1_a_public_key() -> None:

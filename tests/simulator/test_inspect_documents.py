@@ -92,6 +92,10 @@ def test_a_key_of_another_size_and_one_that_is_not_der() -> None:
     ber = b"\x30\x83\x00" + spki()[2:]
     report = inspected(document(ber), *SIMULATED)
     assert rules(report) == ["public-key.encoding"]
+    even = spki()[:-6] + bytes([spki()[-6] ^ 1]) + spki()[-5:]
+    report = inspected(document(even), *SIMULATED)
+    assert rules(report) == ["public-key.encoding"]
+    assert "even" in report["document"]["public_key"]["words"]
 
 
 def test_every_rule_is_told_in_order_and_what_only_follows_is_marked() -> None:
