@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from moto.kms.models import kms_backends
 
 from kms_fake import ContentForm, KmsRefusal, PlaintextForm
 from kms_fake.beside import check_key_policy, refuse_recipient
+from kms_fake.request_model import request_shape
+from kms_fake.shapes import SHAPES, Kind, Operation
 from scenarios.workload.envelope import ContentForm as ReadForm
 from scenarios.workload.envelope import open_cms, parse
 from tests.kms_fake.world import (
@@ -338,6 +341,24 @@ def test_several_violations_are_told_together() -> None:
         "Value at 'recipient.attestationDocument' failed to satisfy constraint: "
         "Member must have length greater than or equal to 1"
     )
+
+
+@pytest.mark.parametrize("token", ["", "x" * 8193])
+def test_a_grant_token_has_bounds(token: str) -> None:
+    members = {"CiphertextBlob": sealed(moto_key()), "GrantTokens": ["x" * 8192, token]}
+    assert refused("Decrypt", members).rule == "request.constraint"
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_the_shapes_are_those_of_the_service_model(operation: Operation) -> None:
+    """But for the two members that stand in the table by hand."""
+    by_hand = {"CiphertextBlob", "DryRunModifiers"}
+    shape, model = SHAPES[operation], request_shape(operation.value)
+    assert set(shape) - set(model) <= {"DryRunModifiers"}  # Which the oldest boto3 has not.
+    assert set(model) <= set(shape)
+    for name in set(model) - by_hand:
+        kind = Kind.ARRAY if shape[name].kind is Kind.STRINGS else shape[name].kind
+        assert replace(shape[name], kind=kind) == model[name], name
 
 
 @pytest.mark.parametrize("number", [0, 1025])
