@@ -21,6 +21,7 @@ from kms_fake.authorization import (
     assess,
     denial_text,
 )
+from kms_fake.caller_arns import NoCaller, principal_of_arn
 from kms_fake.callers import default_principal
 from kms_fake.policy import (
     MalformedPolicy,
@@ -32,14 +33,8 @@ from kms_fake.policy import (
 from kms_fake.principals import Listed, Principal
 from kms_fake.shapes import Operation
 
-_ACCOUNT = r"arn:(?P<partition>aws(?:-[a-z]+)*):{service}::(?P<account>[0-9]{{12}}):"
-_IAM = re.compile(_ACCOUNT.format(service="iam") + r"(?:root|(?P<kind>user|role)/(?P<name>[!-~]+))")
-_SESSION_ARN = re.compile(
-    _ACCOUNT.format(service="sts") + r"assumed-role/(?P<role>[^/\s]+)/(?P<session>[^/\s]+)"
-)
 _KEY_ARN = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+(?=\")")
 _ANY_KEY = "key/00000000-0000-0000-0000-000000000000"
-_SESSION = "i-00000000000000000"
 _DIGITS = 96
 
 # Which denial AWS tells of several: the order of the rows in `kms_fake.rules`.
@@ -146,21 +141,14 @@ def _action(operation: str) -> str:
 
 def caller_of(arn: str) -> Principal:
     """The caller that `arn` means; a role's ARN means a session of it. Raises BadQuestion."""
-    session = _SESSION_ARN.fullmatch(arn)
-    if session is not None:
-        role = f"arn:{session['partition']}:iam::{session['account']}:role/{session['role']}"
-        return Principal(arn=arn, account=session["account"], principal_arn=role)
-    match = _IAM.fullmatch(arn)
-    if match is None:
+    try:
+        return principal_of_arn(arn)
+    except NoCaller as error:
         raise BadQuestion(
-            f"{arn} is not the ARN of a caller; give that of a role (arn:aws:iam::ACCOUNT:role/"
-            "NAME), a role's session, a user, or an account's root"
-        )
-    if match["kind"] != "role":
-        return Principal(arn=arn, account=match["account"], principal_arn=arn)
-    assumed = f"assumed-role/{match['name'].rpartition('/')[2]}/{_SESSION}"
-    made = f"arn:{match['partition']}:sts::{match['account']}:{assumed}"
-    return Principal(arn=made, account=match["account"], principal_arn=arn)
+            f"{arn} is not the ARN of a caller; give --caller the ARN of a role (arn:aws:iam::"
+            "ACCOUNT:role/NAME), a role's session, whose name has 2 to 64 characters, a user, or "
+            "an account's root"
+        ) from error
 
 
 def judge_policy(
@@ -195,7 +183,10 @@ def _named(policy: Policy, action: str | None = None) -> tuple[set[str], set[str
 def _only_principal(policy: Policy, action: str) -> Principal:
     arns, accounts = _named(policy, action)
     if len(arns) == 1:
-        return caller_of(*arns)
+        try:
+            return caller_of(*arns)
+        except BadQuestion as error:
+            raise BadQuestion(f"for {action} it names one principal alone: {error}") from error
     if not arns and len(accounts) == 1:
         return default_principal(*accounts)
     named = ", ".join(sorted(arns | accounts)) or "nobody"

@@ -156,6 +156,7 @@ def test_another_operation(policy_file: Path) -> None:
     [
         (ROLE, True),
         ("arn:aws:sts::123456789012:assumed-role/Webserver/i-0123456789abcdef0", True),
+        ("arn:aws:sts::123456789012:assumed-role/Webserver/a+b=c,d.e@f-g_h", True),
         ("arn:aws:iam::123456789012:user/dev/alice", False),
         ("arn:aws:iam::123456789012:root", False),
         ("arn:aws:iam::123456789012:role/path/Webserver", False),
@@ -164,6 +165,27 @@ def test_another_operation(policy_file: Path) -> None:
 def test_callers(policy_file: Path, arn: str, allowed: bool) -> None:
     ran = asked(policy_file, allow(), arguments=["--caller", arn])
     assert ran.report["policy"]["allowed"] is allowed
+
+
+@pytest.mark.parametrize("session", ["ci", "ci+nightly", "x" * 64])
+def test_a_session_alone_is_who_calls(policy_file: Path, session: str) -> None:
+    arn = f"arn:aws:sts::123456789012:assumed-role/Webserver/{session}"
+    ran = asked(policy_file, allow(Principal={"AWS": arn}))
+    assert (ran.code, ran.report["policy"]["caller"]) == (0, arn)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["assumed-role/Webserver/x", f"assumed-role/Webserver/{'x' * 65}", "federated-user/alice"],
+)
+def test_a_principal_alone_who_never_calls_here_is_named(policy_file: Path, name: str) -> None:
+    arn = f"arn:aws:sts::123456789012:{name}"
+    ran = asked(policy_file, allow(Principal={"AWS": arn}))
+    assert ran.code == 2
+    assert f"for kms:Decrypt it names one principal alone: {arn} is not" in ran.sentence
+    assert "2 to 64 characters" in ran.sentence
+    ran = asked(policy_file, allow(Principal={"AWS": arn}), arguments=["--caller", ROLE])
+    assert (ran.code, ran.report["policy"]["allowed"]) == (3, False)
 
 
 def test_an_account_alone_means_a_role_of_it(policy_file: Path) -> None:
@@ -184,6 +206,7 @@ def test_an_account_alone_means_a_role_of_it(policy_file: Path) -> None:
             f"it names {ROLE}, {ROLE}2",
         ),
         (json.dumps({"Statement": allow()}), ["--caller", "Webserver"], "is not the ARN of a call"),
+        (json.dumps({"Statement": allow()}), ["--caller", f"{ROLE}*"], "is not the ARN of a call"),
         (json.dumps({"Statement": allow({"Foo": {PCR0: "x"}})}), [], "Statement.Condition.Foo"),
         ("\udcff", [], "is not UTF-8"),
     ],
