@@ -76,11 +76,36 @@ def run(request: Request, tell: Callable[[str], None]) -> int:
 
     Raises CannotRun.
     """
-    note = tell if request.verbose else _nothing
     # Before anything has a thread: signals are for the program.
+    with _signals_held() as signals:
+        return _run(request, signals, tell)
+
+
+@dataclass(frozen=True, slots=True)
+class _Signals:
+    """What the program is to inherit."""
+
+    blocked: frozenset[int]
+    ignores_children: bool
+
+
+@contextmanager
+def _signals_held() -> Iterator[_Signals]:
+    """Those that are passed on held back from this process, and its children's ends told."""
+    children = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, tree.FORWARDED)
+    try:
+        yield _Signals(frozenset(mask), children is signal.SIG_IGN)
+    finally:
+        while signal.sigtimedwait(tree.FORWARDED, 0):
+            pass  # It came while the program ended, and was the program's.
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGCHLD, children)
+
+
+def _run(request: Request, signals: _Signals, tell: Callable[[str], None]) -> int:
+    note = tell if request.verbose else _nothing
     tree.take_standard_numbers()
-    ignores_children = signal.signal(signal.SIGCHLD, signal.SIG_DFL) is signal.SIG_IGN
-    mask = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, tree.FORWARDED))
     rung = _rung(request)
     note(f"runs by {rung.value}")
     for shortcoming in SHORTCOMINGS[rung]:
@@ -104,8 +129,8 @@ def run(request: Request, tell: Callable[[str], None]) -> int:
                 faults=request.faults,
                 overlays=trust.overlays,
                 descriptors=_inherited(),
-                blocked_signals=mask,
-                ignores_children=ignores_children,
+                blocked_signals=signals.blocked,
+                ignores_children=signals.ignores_children,
                 temporary=(scratch,) if request.fabric is not None else (scratch, fabric),
                 verbose=request.verbose,
             )

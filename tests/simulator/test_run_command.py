@@ -327,8 +327,10 @@ def test_where_nothing_works(
         monkeypatch.setattr(probing, "this_architecture", lambda: value)
     assert cli.main(["run", "--probe"]) == 1
     assert sentence in capsys.readouterr().out
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     assert cli.main(["run", "--", "true"]) == 125
     assert sentence in capsys.readouterr().err
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
 def test_a_kernel_that_lets_no_process_look_into_another() -> None:
