@@ -49,6 +49,8 @@ def attest(request: pytest.FixtureRequest, target: Path) -> list[Path]:
     if request.param == "dynamic":
         cargo("attest", target)
         return [target / "debug" / "attest"]
+    if BUILT in os.environ:
+        return list(target.glob("*-*/debug/attest"))
     version = built("rustc", "--verbose", "--version", folder=target)
     (host,) = (line.split()[1] for line in version.splitlines() if line.startswith("host: "))
     # With --target the flags are not for procedural macros, which cannot be static.
