@@ -91,16 +91,19 @@ class _Signals:
 
 @contextmanager
 def _signals_held() -> Iterator[_Signals]:
-    """Those that are passed on held back from this process, and its children's ends told."""
-    children = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, tree.FORWARDED)
+    """Those that are passed on held back from this process, and its children's ends told.
+
+    They are as they were if all fails. After a program that has run they stay held: what waits was
+    for it.
+    """
+    children = signal.signal(signal.SIGCHLD, signal.SIG_DFL) or signal.SIG_DFL
+    mask = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, tree.FORWARDED))
     try:
-        yield _Signals(frozenset(mask), children is signal.SIG_IGN)
-    finally:
-        while signal.sigtimedwait(tree.FORWARDED, 0):
-            pass  # It came while the program ended, and was the program's.
+        yield _Signals(mask, children is signal.SIG_IGN)
+    except BaseException:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGCHLD, children)
+        raise
 
 
 def _run(request: Request, signals: _Signals, tell: Callable[[str], None]) -> int:
@@ -128,7 +131,7 @@ def _run(request: Request, signals: _Signals, tell: Callable[[str], None]) -> in
                 environment={**environment, **trust.environment},
                 faults=request.faults,
                 overlays=trust.overlays,
-                descriptors=_inherited(),
+                descriptors=tree.inherited_descriptors(),
                 blocked_signals=signals.blocked,
                 ignores_children=signals.ignores_children,
                 temporary=(scratch,) if request.fabric is not None else (scratch, fabric),
@@ -136,6 +139,7 @@ def _run(request: Request, signals: _Signals, tell: Callable[[str], None]) -> in
             )
             note(f"CID {options.cid} in the fabric {options.fabric}")
             started = stack.enter_context(Run(request.program, world.handle, options))
+            tree.let_go_of_inherited()
             status = _wait(started)
             counts = ", ".join(f"{name} {count}" for name, count in started.counts.items())
             note(f"traps answered: {counts or 'none'}")
@@ -313,19 +317,6 @@ def _wanted(request: Request) -> dict[str, Any]:
         "debug_mode": request.debug_mode or None,
     }
     return {name: value for name, value in members.items() if value is not None}
-
-
-def _inherited() -> tuple[int, ...]:
-    """The descriptors beside the standard ones that the caller passes on to its programs."""
-    kept = []
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208  # Of this process, at this moment.
-        try:
-            inheritable = os.get_inheritable(int(name))
-        except OSError:
-            continue  # The listing's own.
-        if int(name) > 2 and inheritable:
-            kept.append(int(name))
-    return tuple(sorted(kept))
 
 
 def _wait(started: Run) -> int:

@@ -67,6 +67,7 @@ class _Guardian:
         self._received: bytes | None = b""
         """The rest of what the supervisor reports; None once it has ended."""
         self._result: dict[str, Any] = {}
+        self._kept: list[int] = []
 
     def run(self) -> int:
         """Returns the wait status to end with."""
@@ -78,6 +79,7 @@ class _Guardian:
             self._supervise(theirs)
         theirs.close()
         self._channel.close()
+        tree.let_go_of_inherited()
         signals = kernel.signal_descriptor(tree.FORWARDED)
         self._loop.watch(signals, lambda _events: self._pass_on(signals))
         self._loop.watch(ours.fileno(), lambda _events: self._listen(ours))
@@ -125,7 +127,10 @@ class _Guardian:
     def _listen(self, supervisor: socket.socket) -> None:
         """Take what the supervisor reports."""
         try:
-            part = supervisor.recv(1 << 16)
+            # The listener comes too: while we have it, nobody is told ENOSYS where the supervisor
+            # was killed and the program is about to be.
+            part, descriptors, _, _ = socket.recv_fds(supervisor, 1 << 16, 1)
+            self._kept += descriptors
         except ConnectionResetError:
             part = b""
         if not part or self._received is None:

@@ -23,7 +23,7 @@ from simulator.interpose.arch import Architecture
 from simulator.interpose.bpf import supervising_filter
 from simulator.interpose.namespaces import enter, prepare
 from simulator.interpose.plan import OUR_FAILURE, Plan, Rung
-from simulator.interpose.tree import FORWARDED, was_sent_to_us
+from simulator.interpose.tree import FORWARDED, let_go_of_inherited, was_sent_to_us
 
 _STATUS = struct.Struct("=i")
 _NOT_RUNNABLE, _NOT_FOUND = 126, 127
@@ -94,6 +94,7 @@ def start(plan: Plan, arch: Architecture) -> Started:
         raise CannotLaunch(message.decode() or "the program's process ended before it began")
     signalled, interruptible = (int(word) for word in message.split())
     listener = descriptors[0]
+    os.set_inheritable(listener, False)
     end, wait = (
         _end_of_program(process, status_end)
         if plan.rung is Rung.OPEN_TRAP
@@ -155,6 +156,7 @@ def _reap(init: int, channel: socket.socket, status: int) -> NoReturn:
     """Outside: say who init is, and stay its parent."""
     channel.close()
     os.close(status)
+    let_go_of_inherited()
     os.waitpid(init, 0)
     os._exit(0)
 
@@ -223,6 +225,7 @@ def _init(plan: Plan, arch: Architecture, channel: socket.socket, status: int) -
     if program == 0:
         os.close(status)
         _execute(plan)
+    let_go_of_inherited()
     _end(status, _wait_for(program))
 
 

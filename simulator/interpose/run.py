@@ -40,6 +40,8 @@ _START = (
 _ROOT = Path(__file__).resolve().parents[2]
 _END_SECONDS = 10.0
 _HEAD = 5
+_LONGEST_ANSWER = 0x3000
+"""More the driver does not take (`drivers/misc/nsm.c`)."""
 _INTERNAL_ERROR = error_response("InternalError")
 
 
@@ -135,10 +137,13 @@ class Run:
             verbose=options.verbose,
             interruptible=options.interruptible,
         )
-        with ExitStack() as stack:
+        with ExitStack() as failing, ExitStack() as stack:
+            failing.callback(shutil.rmtree, self._scratch, ignore_errors=True)
             stack.enter_context(_standard_numbers_taken())
             self._control, control = socket.socketpair()
+            failing.enter_context(self._control)
             self._channel, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            failing.enter_context(self._channel)
             ends = tuple(stack.enter_context(end).fileno() for end in (control, channel))
             with _no_signals():
                 self._guardian = subprocess.Popen(  # noqa: S603  # Ours, no shell.
@@ -148,7 +153,9 @@ class Run:
                     stdout=stdout,
                     stderr=stderr,
                 )
-        self._control.sendall(plan.to_json().encode() + b"\n")
+            failing.pop_all()
+        with suppress(ConnectionError):  # It was killed already, as `wait` will find.
+            self._control.sendall(plan.to_json().encode() + b"\n")
         self._nsm = _Nsm(self._channel, handle)
 
     def __enter__(self) -> Self:
@@ -288,7 +295,7 @@ class _Nsm:
 def _respond(handle: Handle | None, request: bytes) -> bytes:
     try:
         if handle is not None:
-            return handle(request)
+            return bytes(memoryview(handle(request))[:_LONGEST_ANSWER])
     except Exception:  # noqa: BLE001  # Logged; the program must get an answer.
         _log.exception("The NSM failed; the program is told InternalError")
     return _INTERNAL_ERROR

@@ -11,12 +11,13 @@ import errno
 import json
 import os
 import select
+import signal
 import socket
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
-from simulator.interpose import launch, tree
+from simulator.interpose import kernel, launch, tree
 from simulator.interpose.arch import Architecture
 from simulator.interpose.faults import Faults
 from simulator.interpose.kernel import Listener
@@ -196,8 +197,9 @@ def supervise(
 ) -> None:
     """Run the plan's program to its end, and report to the guardian in lines of JSON.
 
-    `{"process": PID}`: who is to get the signals that the run gets. `{"ended": STATUS, "counts":
-    {...}}`: as waitpid gives it. `{"failed": SENTENCE, "code": N}`: it could not be started.
+    `{"process": PID}`, with the listener: who is to get the signals that the run gets.
+    `{"ended": STATUS, "counts": {...}}`: as waitpid gives it. `{"failed": SENTENCE, "code": N}`: it
+    could not be started.
     """
 
     def report(**message: object) -> None:
@@ -210,6 +212,7 @@ def supervise(
         report(failed=str(error), code=error.exit_code)
         return
     tree.raise_descriptor_limit()  # Now that the program has its own.
+    tree.let_go_of_inherited()
     tree.remove([plan.scratch])  # What was mounted there is mounted where it belongs.
     listener = Listener(started.listener)
     supervisor = Supervisor(plan, arch, listener, channel, interruptible=started.interruptible)
@@ -224,7 +227,17 @@ def supervise(
     supervisor.loop.watch(started.end, ended)
     # The guardian never writes: what can be read is its end.
     supervisor.loop.watch(guardian.fileno(), lambda _events: supervisor.loop.stop())
-    report(process=started.process)
+    if plan.rung is Rung.OPEN_TRAP:  # Else there is an init, and orphans are its own.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+        ends = kernel.signal_descriptor([signal.SIGCHLD])
+
+        def somebody_ended(_events: int) -> None:
+            kernel.read_signal(ends)
+            tree.reap_orphans(started.process)
+
+        supervisor.loop.watch(ends, somebody_ended)
+    line = json.dumps({"process": started.process}).encode() + b"\n"
+    socket.send_fds(guardian, [line], [started.listener])
     started.go()
     try:
         supervisor.loop.run()

@@ -39,6 +39,22 @@ def take_standard_numbers() -> list[int]:
     return taken
 
 
+def inherited_descriptors() -> tuple[int, ...]:
+    """The descriptors beside the standard ones that this process passes on to its programs."""
+    kept = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # The listing's own.
+            if int(name) > _LAST_STANDARD and os.get_inheritable(int(name)):
+                kept.append(int(name))
+    return tuple(sorted(kept))
+
+
+def let_go_of_inherited() -> None:
+    """Close those descriptors: the program has them, and what it closes shall be closed."""
+    for descriptor in inherited_descriptors():
+        os.close(descriptor)
+
+
 def adopt() -> None:
     """Become the parent of descendants that lose theirs, so that none is lost sight of."""
     kernel.adopt_orphans()
@@ -58,6 +74,15 @@ def end_descendants() -> None:
         for process in living:
             with suppress(ChildProcessError):
                 os.waitpid(process, 0)
+
+
+def reap_orphans(program: int) -> None:
+    """Wait for adopted processes that have ended, but not for `program`."""
+    with suppress(ChildProcessError):
+        while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if ended.si_pid == program:
+                break
+            os.waitpid(ended.si_pid, 0)
 
 
 def raise_descriptor_limit() -> None:

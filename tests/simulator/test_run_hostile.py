@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from simulator import cli
 from simulator.interpose.files import children
 from simulator.interpose.plan import Rung
 from simulator.interpose.run import Options, Run
@@ -199,8 +200,9 @@ def test_a_supervisor_that_is_killed_takes_everybody_along(
         assert tree.line() == "ready\n"
         os.kill(tree.supervisor, number)
         assert tree.run.wait(SECONDS) == 125
-        assert f"the supervisor ended ({signal.Signals(number).name})" in tree.rest()
-        assert f"({signal.Signals(number).name})" in str(tree.run.failure)
+        assert f"the supervisor ended ({signal.Signals(number).name})" in str(tree.run.failure)
+        # The program, whose calls nobody answers any more, has not noticed.
+        assert tree.rest() == f"attested-kms run: {tree.run.failure}\n"
     assert not list(temporary.iterdir())
     assert sockets(fabric) == []
 
@@ -332,6 +334,14 @@ def test_ctrl_c_comes_once(rung: Rung) -> None:
             command.send_signal(signal.SIGUSR1)
             assert screen.readline() == b"SIGUSR1\r\n"
             assert command.wait(SECONDS) == 0
+
+
+def test_a_run_that_is_refused_leaves_signals_as_they_were(fabric: Path) -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, []), signal.getsignal(signal.SIGCHLD)
+    arguments = ["run", "--no-isolate", "--fabric", f"{fabric}/{'long' * 30}", "--", "true"]
+    assert cli.main(arguments) == 2
+    after = signal.pthread_sigmask(signal.SIG_BLOCK, []), signal.getsignal(signal.SIGCHLD)
+    assert after == before
 
 
 def test_a_signal_may_come_before_the_program_has_started(fabric: Path, rung: Rung) -> None:
@@ -1501,3 +1511,116 @@ def test_nobody_ends_whole_trees(nobody: Nobody) -> None:
     assert (code, output) == (7, "ready\n")
     assert "attested" not in errors
     assert sockets(nobody.fabric) == []
+
+
+# What is left of others
+
+
+def test_orphans_that_end_are_reaped(fabric: Path, rung: Rung) -> None:
+    """As init does it: a program of many daemons would fill the machine with dead ones."""
+    finished = finish(
+        programmed(
+            """
+            import contextlib
+            reader, writer = os.pipe()
+            for _ in range(20):
+                child = os.fork()
+                if not child:
+                    orphan = os.fork()
+                    if orphan:
+                        os.write(writer, struct.pack("=i", orphan))
+                    os._exit(0)
+                os.waitpid(child, 0)
+                (orphan,) = struct.unpack("=i", os.read(reader, 4))
+                with contextlib.suppress(ProcessLookupError):
+                    while True:
+                        os.kill(orphan, 0)
+                        os.sched_yield()
+            print("done")
+            """,
+        ),
+        fabric,
+        rung,
+    )
+    assert (finished.errors, finished.lines) == ("", ["done"])
+
+
+def test_what_a_program_closes_is_closed(fabric: Path, rung: Rung) -> None:
+    """Descriptors that it got beside its streams: nobody of the run keeps them."""
+    reader, writer = os.pipe()
+    program = python("""
+        os.write(int(sys.argv[1]), b"ready")
+        os.close(int(sys.argv[1]))
+        signal.pause()
+    """)
+    try:
+        options = Options(fabric=fabric, rung=rung, descriptors=(writer,))
+        with Run([*program, str(writer)], None, options, stderr=subprocess.DEVNULL):
+            os.close(writer)
+            assert read_all(reader) == "ready"
+    finally:
+        os.close(reader)
+
+
+def test_what_a_program_of_the_command_closes_is_closed(rung: Rung) -> None:
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, True)
+    program = python("""
+        os.write(int(sys.argv[1]), b"ready")
+        os.close(int(sys.argv[1]))
+        signal.pause()
+    """)
+    try:
+        with subprocess.Popen(
+            [*COMMAND, ISOLATION[rung], "--", *program, str(writer)],
+            pass_fds=(writer,),
+            stderr=subprocess.DEVNULL,
+        ) as command:
+            os.close(writer)
+            assert read_all(reader) == "ready"
+            command.terminate()
+            assert command.wait(SECONDS) == -signal.SIGTERM
+    finally:
+        os.close(reader)
+
+
+def test_init_and_its_parent_are_killed(fabric: Path) -> None:
+    needs(Rung.NAMESPACES)
+    for depth in (1, 2):
+        with watched(python(STUBBORN), fabric, Rung.NAMESPACES, "nsm=stall") as tree:
+            assert tree.line() == "ready\n"
+            victim = tree.supervisor
+            for _ in range(depth):
+                (victim,) = children(victim)
+            os.kill(victim, signal.SIGKILL)
+            assert tree.run.wait(SECONDS) == -signal.SIGKILL
+            assert tree.nobody_is_left()
+    assert sockets(fabric) == []
+
+
+def test_a_run_that_cannot_start_leaves_nothing(temporary: Path, fabric: Path, rung: Rung) -> None:
+    with pytest.raises(ValueError, match="fds_to_keep"):
+        Run(["true"], None, Options(fabric=fabric, rung=rung, descriptors=(-1,)))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        Run(["true"], None, Options(fabric=fabric, rung=rung), stdin=999)
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize("answer", [None, "a text", bytes(1 << 20)], ids=["none", "text", "long"])
+def test_an_nsm_that_answers_nonsense(
+    fabric: Path, rung: Rung, caplog: pytest.LogCaptureFixture, answer: object
+) -> None:
+    """It answers the next request even so."""
+    finished = finish(
+        python("""
+            device = os.open("/dev/nsm", os.O_RDWR)
+            for _ in range(2):
+                print(len(ask(device, DESCRIBE)))
+        """),
+        fabric,
+        rung,
+        handle=lambda _request: answer,  # type: ignore[arg-type,return-value]
+    )
+    is_long = isinstance(answer, bytes)
+    assert finished.lines == (["12288"] * 2 if is_long else ["21"] * 2)
+    assert ("InternalError" in caplog.text) is not is_long
