@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 _SOCKADDR = struct.Struct("=HHIIB3s")
 """struct sockaddr_vm: family, reserved, port, CID, flags, zeros."""
 _LONGEST_SOCKADDR = 128
+_TO_HOST = 1
+"""VMADDR_FLAG_TO_HOST, the only flag (`uapi/linux/vm_sockets.h`)."""
 _NOT_BOUND: Address = (ANY, ANY)
 _CAN_BIND_RESERVED = 1 << 10
 """CAP_NET_BIND_SERVICE (capabilities(7))."""
@@ -57,6 +59,8 @@ class Vsock:
     local: Address = _NOT_BOUND
     peer: Address | None = None
     """Whom it is connected to."""
+    has_port: bool = False
+    """Whether its program bound it."""
     options: Options = field(default_factory=Options)
     accepted: list[socket.socket] = field(default_factory=list)
     """Connections of a listener whose takers were gone."""
@@ -157,6 +161,8 @@ class VsockCalls:
             raise Refused(errno.EADDRNOTAVAIL)
         if port <= LAST_RESERVED_PORT and not self._may_bind_reserved(trap):
             raise Refused(errno.EACCES)
+        if self._is_dialled_from(port):
+            raise Refused(errno.EADDRINUSE)
         with _copy_of(trap, vsock) as unix:
             try:
                 port = self._places.bind(unix, port)
@@ -166,7 +172,17 @@ class VsockCalls:
                 self._complain(f"cannot make the socket of port {port} in the fabric: {error}")
                 raise Refused(error.errno or errno.EIO) from error
         vsock.local = cid, port
+        vsock.has_port = True
         trap.answer()
+
+    def _is_dialled_from(self, port: int) -> bool:
+        """Whether a connected socket was bound at this port: its path may be taken by then."""
+        holders = {
+            inode
+            for inode, vsock in self._sockets.items()
+            if vsock.has_port and vsock.local[1] == port and vsock.peer is not None
+        }
+        return bool(holders) and not holders.isdisjoint(living_sockets())
 
     def _may_bind_reserved(self, trap: Trap) -> bool:
         # In an enclave the program is root; here it may have been started by anybody.
@@ -446,8 +462,8 @@ def _parse_address(content: bytes) -> Address:
     """The address (`net/vmw_vsock/vsock_addr.c`, vsock_addr_cast). Raises Refused: EINVAL."""
     if len(content) < _SOCKADDR.size:
         raise Refused(errno.EINVAL)
-    family, _reserved, port, cid, _flags, _zeros = _SOCKADDR.unpack_from(content)
-    if family != AF_VSOCK:
+    family, _reserved, port, cid, flags, _zeros = _SOCKADDR.unpack_from(content)
+    if family != AF_VSOCK or flags & ~_TO_HOST:
         raise Refused(errno.EINVAL)
     return cid, port
 

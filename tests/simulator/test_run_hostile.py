@@ -1624,3 +1624,31 @@ def test_an_nsm_that_answers_nonsense(
     is_long = isinstance(answer, bytes)
     assert finished.lines == (["12288"] * 2 if is_long else ["21"] * 2)
     assert ("InternalError" in caplog.text) is not is_long
+
+
+def test_a_port_that_is_dialled_from_is_taken(fabric: Path, rung: Rung) -> None:
+    finished = finish(
+        programmed(
+            VSOCK,
+            BINDING,
+            """
+            listener = vsock(5000)
+            near = bound(6000)
+            near.connect((1, 5000))
+            far, peer = listener.accept()
+            print(peer, name_of(lambda: bound(6000)))
+            near.close()
+            print(name_of(lambda: bound(6000)))
+            flags = struct.pack("=HHIIB3x", 40, 0, 6001, 0xFFFFFFFF, 2)
+            libc = ctypes.CDLL(None, use_errno=True)
+            fresh = vsock()
+            print(libc.bind(fresh.fileno(), flags, 16), errno.errorcode[ctypes.get_errno()])
+            """,
+        ),
+        fabric,
+        rung,
+    )
+    assert (finished.errors, finished.lines) == (
+        "",
+        ["(16, 6000) EADDRINUSE", "OK", "-1 EINVAL"],
+    )
