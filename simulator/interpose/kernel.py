@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import struct
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
@@ -233,12 +234,13 @@ class Listener:
             raise
 
 
-for _call in (_libc.process_vm_readv, _libc.process_vm_writev):
-    _call.argtypes = [
-        *(ctypes.c_int, ctypes.c_void_p, ctypes.c_ulong),
-        *(ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong),
-    ]
-    _call.restype = ctypes.c_ssize_t
+if sys.platform == "linux":  # Elsewhere this module is imported, and nothing of it used.
+    for _call in (_libc.process_vm_readv, _libc.process_vm_writev):
+        _call.argtypes = [
+            *(ctypes.c_int, ctypes.c_void_p, ctypes.c_ulong),
+            *(ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong),
+        ]
+        _call.restype = ctypes.c_ssize_t
 
 _VECTOR = struct.Struct("=QQ")
 """struct iovec: address, length."""

@@ -83,6 +83,20 @@ def test_the_processes_of_a_run_import_the_standard_library_only() -> None:
     assert set(finished.stdout.split()) <= {"__main__", "simulator"}
 
 
+def test_a_run_can_be_imported_where_there_is_no_linux() -> None:
+    """The demo and the suite by the fabric import it on every system."""
+    code = (
+        f"import sys, types, ctypes; sys.path.append({str(ROOT)!r}); sys.platform = 'darwin'; "
+        "ctypes.CDLL = lambda *_, **__: types.SimpleNamespace(syscall=types.SimpleNamespace()); "
+        "import simulator.interpose.run, simulator.interpose.probe as probe; "
+        "print(probe.probe().best)"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (finished.stdout, finished.stderr) == ("None\n", "")
+
+
 def test_every_package_is_checked() -> None:
     assert {path.relative_to(ROOT).parts[0] for path in SOURCES} == set(PACKAGES)
 
