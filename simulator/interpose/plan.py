@@ -51,6 +51,8 @@ class Plan:
     ignores_children: bool = False
     """Whether SIGCHLD is to be ignored in the program."""
     verbose: bool = False
+    processor: int | None = None
+    """Where the supervisor is to run."""
     interruptible: bool = False
     """Let signals interrupt stopped calls, as kernels before Linux 5.19 do."""
 

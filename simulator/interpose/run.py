@@ -26,7 +26,12 @@ from typing import IO, Any, Self
 from simulator.interpose.faults import Faults, error_response
 from simulator.interpose.places import ENCLAVE_CID, LONGEST_NAME, PATH_MAX
 from simulator.interpose.plan import OUR_FAILURE, Plan, Role, Rung
-from simulator.interpose.tree import FORWARDED, take_standard_numbers
+from simulator.interpose.tree import (
+    FORWARDED,
+    any_processor,
+    stay_on,
+    take_standard_numbers,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -135,6 +140,7 @@ class Run:
             blocked_signals=sorted(int(number) for number in blocked),
             ignores_children=ignores_children,
             verbose=options.verbose,
+            processor=any_processor(),
             interruptible=options.interruptible,
         )
         with ExitStack() as failing, ExitStack() as stack:
@@ -156,7 +162,7 @@ class Run:
             failing.pop_all()
         with suppress(ConnectionError):  # It was killed already, as `wait` will find.
             self._control.sendall(plan.to_json().encode() + b"\n")
-        self._nsm = _Nsm(self._channel, handle)
+        self._nsm = _Nsm(self._channel, handle, plan.processor)
 
     def __enter__(self) -> Self:
         return self
@@ -266,8 +272,11 @@ def _no_signals() -> Iterator[None]:
 class _Nsm:
     """The NSM's end of the run's channel, on a thread of its own until the supervisor ends."""
 
-    def __init__(self, channel: socket.socket, handle: Handle | None) -> None:
+    def __init__(
+        self, channel: socket.socket, handle: Handle | None, processor: int | None
+    ) -> None:
         self._channel = channel
+        self._processor = processor
         self._handle = handle
         self._taken = Semaphore(0)
         self._thread = Thread(target=self._answer, name="nsm-of-run", daemon=True)
@@ -282,6 +291,7 @@ class _Nsm:
         self._thread.join(timeout)
 
     def _answer(self) -> None:
+        stay_on(self._processor)
         with suppress(ConnectionError):  # It ended between its question and our answer.
             while message := self._channel.recv(1 << 16):
                 if message[:1] == b"F":

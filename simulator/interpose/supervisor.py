@@ -214,6 +214,7 @@ def supervise(
     tree.raise_descriptor_limit()  # Now that the program has its own.
     tree.let_go_of_inherited()
     tree.remove([plan.scratch])  # What was mounted there is mounted where it belongs.
+    tree.stay_on(plan.processor)  # Now that the program goes where it likes.
     listener = Listener(started.listener)
     supervisor = Supervisor(plan, arch, listener, channel, interruptible=started.interruptible)
     if plan.rung is Rung.NAMESPACES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import resource
 import shutil
 import signal
@@ -53,6 +54,24 @@ def let_go_of_inherited() -> None:
     """Close those descriptors: the program has them, and what it closes shall be closed."""
     for descriptor in inherited_descriptors():
         os.close(descriptor)
+
+
+def any_processor() -> int | None:
+    """One of those that this process may run on; None where a system does not tell."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    return random.choice(sorted(os.sched_getaffinity(0)))  # noqa: S311  # Parallel runs spread.
+
+
+def stay_on(processor: int | None) -> None:
+    """Run this thread on one processor alone.
+
+    The supervisor and the thread of the NSM wake each other for every request. On two processors
+    each would first have to wake from its sleep: with both on one a request took half the time.
+    """
+    if processor is not None:
+        with suppress(OSError):  # It has been taken from us: then anywhere.
+            os.sched_setaffinity(0, {processor})
 
 
 def adopt() -> None:
