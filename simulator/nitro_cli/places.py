@@ -1,0 +1,85 @@
+"""Where a simulated parent instance is on this machine: one folder per instance.
+
+broker.sock   the broker, while it runs
+lock          held while a broker starts or runs
+machine.json  what the instance is: type, allocator, packages; read when the broker starts
+state.json    what the broker did last, to tell an orderly end from a killed one
+vsock/        the fabric: a vsock address is `CID_PORT.sock`
+images/       container images by name, as a Docker engine would hold them
+root/         the instance's own files, at their real paths: root/var/log/nitro_enclaves, ...
+
+Messages name the instance's paths (`/var/log/nitro_enclaves/err...log`), as a script expects of
+them; the files are below `root/`, for the user of this machine need not be root.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+VARIABLE = "ATTESTED_KMS_MACHINE"
+"""The environment variable that names the folder."""
+
+
+class FolderRefused(Exception):
+    """The machine's folder cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineFolder:
+    """The folder of one simulated parent instance."""
+
+    path: Path
+
+    @classmethod
+    def locate(cls, environ: Mapping[str, str], given: Path | None = None) -> MachineFolder:
+        """That of `given`, of the variable, or this user's own; made if need be.
+
+        Raises FolderRefused, also where it belongs to somebody else.
+        """
+        named = given or (Path(environ[VARIABLE]) if environ.get(VARIABLE) else None)
+        # HOME is no place for it: scripts run without one (bug 3 of the field notes).
+        path = named or Path(tempfile.gettempdir(), f"attested-kms-{os.getuid()}", "machine")
+        path = path.absolute()
+        try:
+            if named is None:
+                path.parent.mkdir(mode=0o700, exist_ok=True)
+                if path.parent.stat().st_uid != os.getuid():
+                    raise FolderRefused(
+                        f"{path.parent} belongs to somebody else; name a folder of your own in "
+                        f"{VARIABLE}."
+                    )
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (path / "vsock").mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise FolderRefused(
+                f"The machine's folder {path} cannot be used ({error.strerror}); name another in "
+                f"{VARIABLE}."
+            ) from error
+        return cls(path)
+
+    @property
+    def socket(self) -> Path:
+        """The broker's."""
+        return self.path / "broker.sock"
+
+    @property
+    def lock(self) -> Path:
+        """Held by whoever starts or is the broker."""
+        return self.path / "lock"
+
+    @property
+    def fabric(self) -> Path:
+        """The vsock addresses."""
+        return self.path / "vsock"
+
+    def on_instance(self, path: str) -> Path:
+        """Where a file of the instance is: `/var/log/x` is `root/var/log/x`."""
+        return self.path / "root" / path.lstrip("/")
+
+    def console(self, cid: int) -> Path:
+        """The console of the enclave: vsock CID 0, port CID + 10000 (src/utils.rs)."""
+        return self.fabric / f"0_{cid + 10_000}.sock"
