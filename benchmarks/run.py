@@ -14,7 +14,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from benchmarks import in_process, over_http, peers, scale, suite, supervised
+from benchmarks import (
+    boot,
+    eif,
+    in_process,
+    nitro_cli,
+    over_http,
+    peers,
+    scale,
+    suite,
+    supervised,
+)
 from benchmarks.figures import BenchmarkFailed, Figure, conclusion, machine, table
 
 
@@ -102,6 +112,10 @@ def _measure(effort: Effort, *, with_peers: bool, with_sim: bool) -> Iterator[Fi
     yield scale.decrypt_with_many_enclaves(rounds=effort.rounds)
     _progress(f"{scale.CLIENTS} clients at once")
     yield scale.many_clients()
+    _progress("enclave image files")
+    yield from eif.measuring(rounds=effort.rounds)
+    _progress("nitro-cli")
+    yield nitro_cli.describe_enclaves(rounds=effort.rounds)
     yield from _measure_run(effort)
     if with_peers:
         _progress("moto_server")
@@ -127,6 +141,8 @@ def _measure_run(effort: Effort) -> Iterator[Figure]:
             yield from supervised.nsm_requests(shop, rounds=effort.rounds)
             yield from supervised.vsock_bytes(shop, rounds=effort.rounds)
             yield supervised.vsock_connections(shop, rounds=effort.rounds)
+        _progress("booting")
+        yield boot.to_heartbeat(rounds=effort.rounds)
     except supervised.NotMeasurable as error:
         print(f"benchmarks: {error}", file=sys.stderr)
 

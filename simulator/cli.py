@@ -9,21 +9,31 @@ from collections.abc import Sequence
 from simulator.commands import (
     CommandFailed,
     demo,
+    eif,
     explain,
     inspect,
+    lint,
+    machine,
+    nitro_cli,
     policy,
     run,
     serve,
+    shims,
     vectors,
 )
 
 _COMMANDS = {
     "demo": demo,
+    "eif": eif,
     "explain": explain,
     "inspect": inspect,
+    "lint": lint,
+    "machine": machine,
+    "nitro-cli": nitro_cli,
     "policy": policy,
     "run": run,
     "serve": serve,
+    "shims": shims,
     "vectors": vectors,
 }
 
@@ -61,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version("attested-kms"))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command in _COMMANDS.items():
-        subparser = commands.add_parser(name, help=command.HELP, description=command.HELP)
+        subparser = commands.add_parser(
+            name, help=command.HELP, description=command.HELP, **getattr(command, "PARSER", {})
+        )
         command.configure(subparser)
         subparser.set_defaults(run=command.run, name=name)
     return parser

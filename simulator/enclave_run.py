@@ -11,7 +11,7 @@ import select
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -69,6 +69,8 @@ class Request:
     imds_port: int | None = None
     forwards: tuple[str, ...] = ()
     verbose: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """More for the program's environment."""
 
 
 def run(request: Request, tell: Callable[[str], None]) -> int:
@@ -128,7 +130,7 @@ def _run(request: Request, signals: _Signals, tell: Callable[[str], None]) -> in
                 rung=rung,
                 cid=_cid(request),
                 role=request.role,
-                environment={**environment, **trust.environment},
+                environment={**environment, **request.variables, **trust.environment},
                 faults=request.faults,
                 overlays=trust.overlays,
                 descriptors=tree.inherited_descriptors(),

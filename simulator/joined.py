@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -51,7 +51,8 @@ def find_server(place: str, token: str | None) -> Server:
             )
         endpoint = str(line["management_endpoint"])
     # What the server says now, not what a file may have kept of another.
-    said = _Connection(endpoint, token).json("GET", "/server")
+    with closing(_Connection(endpoint, token)) as connection:
+        said = connection.json("GET", "/server")
     return Server(
         endpoint, str(said["kms_endpoint"]), str(said["region"]), str(said["account"]), token
     )
@@ -88,7 +89,11 @@ def joined_enclave(
     and its NSM answers InternalError. Raises CannotJoin.
     """
     connection = _Connection(server.management_endpoint, server.token)
-    enclave = connection.json("POST", "/enclaves", json.dumps(wanted).encode())
+    try:
+        enclave = connection.json("POST", "/enclaves", json.dumps(wanted).encode())
+    except CannotJoin:
+        connection.close()
+        raise
     path = f"/enclaves/{enclave['enclave_id']}"
     complained = False
 
@@ -125,6 +130,10 @@ class _Connection:
         self._connection = http.client.HTTPConnection(host, port, timeout=_SECONDS)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._lock = Lock()
+
+    def close(self) -> None:
+        """Let go of the connection; it is made again if need be."""
+        self._connection.close()
 
     def json(self, method: str, path: str, body: bytes = b"") -> dict[str, Any]:
         """Ask for an object. Raises CannotJoin."""

@@ -146,7 +146,7 @@ def _json_object(body: bytes) -> dict[str, Any]:
 class Managed:
     """What the listener manages: a KMS and its clock, and enclaves under `pki` with theirs.
 
-    `region` is that of enclaves which name none.
+    `region` is that of enclaves which name none. Without `enclave_clock` theirs is a new one.
     """
 
     def __init__(
@@ -156,10 +156,11 @@ class Managed:
         pki: NsmPki,
         *,
         region: str = DEFAULT_REGION,
+        enclave_clock: SimulatedClock | None = None,
     ) -> None:
         self.fake = fake
         self.kms_clock = kms_clock
-        self.enclave_clock = SimulatedClock()
+        self.enclave_clock = enclave_clock or SimulatedClock()
         self.enclaves = Enclaves(pki, self.enclave_clock, region=region)
         self.server: Mapping[str, object] = {}
         """What the server printed when it was ready, for who knows the management port alone."""

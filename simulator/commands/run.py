@@ -6,11 +6,17 @@ import argparse
 import logging
 import os
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from simulator.commands import CommandFailed, show
 from simulator.commands.serve import TOKEN_VARIABLE, seed
+
+if TYPE_CHECKING:
+    import socket
+
+    from simulator.nitro_cli.places import MachineFolder
 
 HELP = "run an unmodified enclave program: /dev/nsm and vsock answer here"
 
@@ -77,6 +83,14 @@ def _configure_machine(group: argparse._ArgumentGroup) -> None:
         metavar="DIR",
         help="the folder of the vsock addresses, CID_PORT.sock each; runs with the same folder "
         "reach each other (default: one of its own)",
+    )
+    group.add_argument(
+        "--machine",
+        type=Path,
+        metavar="DIR",
+        help="with --parent: the program is of this parent instance (attested-kms machine), whose "
+        "enclaves it reaches and may run with nitro-cli (default: that of ATTESTED_KMS_MACHINE, or "
+        "your own if you have one)",
     )
     group.add_argument(
         "--join",
@@ -147,6 +161,7 @@ def run(options: argparse.Namespace) -> int:
     from simulator.interpose.plan import Role
     from simulator.interpose.tree import end_as
 
+    machine = _machine(options)
     pcrs = {str(n): getattr(options, f"pcr{n}") for n in _MEASURED if getattr(options, f"pcr{n}")}
     request = Request(
         program=tuple(program),
@@ -157,7 +172,8 @@ def run(options: argparse.Namespace) -> int:
         instance_id=options.instance_id,
         debug_mode=options.debug_mode,
         isolate=options.isolate,
-        fabric=options.fabric,
+        fabric=options.fabric if machine is None else machine.folder.fabric,
+        variables=_variables(options, machine),
         join=options.join,
         token=os.environ.get(TOKEN_VARIABLE) or None,
         seed=options.seed,
@@ -168,11 +184,59 @@ def run(options: argparse.Namespace) -> int:
         forwards=tuple(options.forward),
         verbose=options.verbose,
     )
-    try:
-        status = run_program(request, _tell)
-    except CannotRun as error:
-        raise CommandFailed(str(error), exit_code=error.exit_code) from error
+    with machine or nullcontext():
+        try:
+            status = run_program(request, _tell)
+        except CannotRun as error:
+            raise CommandFailed(str(error), exit_code=error.exit_code) from error
     return end_as(status)
+
+
+class _HeldMachine:
+    """A parent instance whose broker runs until the context ends: from within a run none can be."""
+
+    def __init__(self, folder: MachineFolder, connection: socket.socket) -> None:
+        self.folder = folder
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        """It runs already."""
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+
+def _variables(options: argparse.Namespace, machine: _HeldMachine | None) -> dict[str, str]:
+    """What a program of the parent is told: whose it is, and that it starts no broker."""
+    from simulator.nitro_cli.connection import SUPERVISED_VARIABLE
+    from simulator.nitro_cli.places import VARIABLE
+
+    if not options.parent:
+        return {}
+    marker = {SUPERVISED_VARIABLE: "1"}
+    return marker if machine is None else {**marker, VARIABLE: str(machine.folder.path)}
+
+
+def _machine(options: argparse.Namespace) -> _HeldMachine | None:
+    """The machine that the program is of. Raises CommandFailed.
+
+    The default one where it is there, or where the program would find its nitro-cli: it could not
+    start the broker itself.
+    """
+    from simulator.commands.shims import shim_on_path
+    from simulator.nitro_cli.connection import BrokerUnreachable, hold
+    from simulator.nitro_cli.places import VARIABLE, FolderRefused, MachineFolder, default_path
+
+    if not options.parent or options.fabric is not None:
+        return None
+    is_named = options.machine is not None or os.environ.get(VARIABLE)
+    if not (is_named or (default_path() / "machine.json").exists() or shim_on_path()):
+        return None
+    try:
+        folder = MachineFolder.locate(os.environ, options.machine)
+        return _HeldMachine(folder, hold(folder))
+    except (BrokerUnreachable, FolderRefused) as error:
+        raise CommandFailed(str(error), exit_code=_FAILED) from error
 
 
 def _check_usage(options: argparse.Namespace, program: list[str]) -> None:
@@ -181,6 +245,10 @@ def _check_usage(options: argparse.Namespace, program: list[str]) -> None:
         raise _usage("no program was given; write it behind --, as in attested-kms run -- ./my-app")
     if options.join is not None and options.seed is not None:
         raise _usage("--seed makes a root, and --join takes the server's; give one of them")
+    if options.machine is not None and not options.parent:
+        raise _usage("--machine is of programs of the parent instance; give --parent too")
+    if options.machine is not None and options.fabric is not None:
+        raise _usage("--machine has a fabric of its own; give --machine or --fabric")
     if not options.parent:
         return
     given = [

@@ -1,36 +1,15 @@
-"""Explanations: the parent instance's own errors of the field notes, which are not KMS's."""
+"""Explanations: the parent instance's packages, tools and proxy.
+
+What nitro-cli says is in `nitro_cli`, how an enclave dies in `boot`, the allocator and the driver
+in `allocator`.
+"""
 
 from __future__ import annotations
 
 from kms_fake.evidence import Evidence
-from simulator.explanations.model import Cause, Claim, Explanation
-
-_NITRO_CLI = Claim(Evidence.DOCUMENTED, "aws-nitro-enclaves-cli 1.4.4, its sources")
+from simulator.explanations.model import Claim, Explanation
 
 EXPLANATIONS = (
-    Explanation(
-        id="host.reboot",
-        error="execvpe: ...: No such file or directory; reboot: Restarting system",
-        texts=("execvpe:", "reboot: Restarting system"),
-        near=("enclave", "execvpe", "nitro"),
-        meaning="The enclave's program could not start, or ended; its init then reboots.",
-        fix="Put program and arguments into CMD, and let the program not end.",
-        causes=(
-            Cause(
-                "ENTRYPOINT and CMD together: nitro-cli takes CMD and drops ENTRYPOINT",
-                "execvpe names the first word of CMD",
-            ),
-            Cause("A path that is not absolute, or a dynamic binary on scratch", "ldd"),
-            Cause("The program returned", "no message but the reboot"),
-        ),
-        field_note="1",
-        correction="The notes say that /init must exec the program. Theirs did not: it kept "
-        "running after the program. What helped was the right command, and an init that does "
-        "not end.",
-        claim=Claim(
-            Evidence.REPORTED, "tsyrulb/EphemeralML, commits of 2026-01-26; sdk-bootstrap init.c"
-        ),
-    ),
     Explanation(
         id="host.package",
         error="Unable to find a match: aws-nitro-enclaves-allocator",
@@ -45,16 +24,6 @@ EXPLANATIONS = (
         claim=Claim(Evidence.REPORTED, "a run of dnf 4; the packages' spec file"),
     ),
     Explanation(
-        id="host.artifacts-path",
-        error="[ E51 ] Artifacts path environment variable not set.",
-        texts=("Artifacts path environment variable not set",),
-        meaning="nitro-cli build-enclave has no folder to work in.",
-        fix="Set HOME, or NITRO_CLI_ARTIFACTS to a folder.",
-        causes=(Cause("SSM, cron or systemd, which set no HOME", "env"),),
-        field_note="3",
-        claim=_NITRO_CLI,
-    ),
-    Explanation(
         id="host.linker",
         error="error: linker `cc` not found",
         texts=("linker `cc` not found",),
@@ -62,24 +31,6 @@ EXPLANATIONS = (
         fix="dnf install -y gcc gcc-c++ make",
         field_note="4",
         claim=Claim(Evidence.REPORTED, "a run of cargo without gcc"),
-    ),
-    Explanation(
-        id="host.cpu-pool",
-        error="[ E29 ] Ioctl failure. ... [ E39 ] Enclave process connection failure.",
-        texts=(
-            "E29 ] Ioctl failure",
-            "E39 ] Enclave process connection failure",
-            "no CPUs are available in the pool",
-        ),
-        meaning="nitro-cli run-enclave could not get CPUs or memory.",
-        fix="nitro-cli describe-enclaves, then nitro-cli terminate-enclave --enclave-id ID.",
-        causes=(
-            Cause("An enclave that still runs holds the CPUs", "describe-enclaves"),
-            Cause("The allocator has not run", "systemctl status nitro-enclaves-allocator"),
-            Cause("Another ioctl failed", "BACKTRACE=1 nitro-cli run-enclave ..."),
-        ),
-        field_note="9",
-        claim=_NITRO_CLI,
     ),
     Explanation(
         id="host.vsock-proxy",

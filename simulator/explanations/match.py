@@ -13,6 +13,7 @@ from simulator.explanations.text import Pasted, Span, letters_of
 _EXCEPTION = re.compile(r"\w+Exception")
 _BY_ROLE = {role: [entry for entry in EXPLANATIONS if entry.role is role] for role in Role}
 _MARKS = ("attested-kms: real text unknown, ", "x-attested-kms-rule: ")
+_CODES_NEAR = ("nitro", "enclave")
 _MESSAGE_AFTER = 300
 """Characters after an exception's name within which its message begins."""
 
@@ -52,6 +53,8 @@ def _whole(pasted: Pasted, role: Role) -> list[Found]:
         known = _marks(explanation)
         if _is_in_context(explanation, pasted):
             known += explanation.texts
+        if explanation.code and _names_code(explanation.code, pasted):
+            known += (explanation.code,)
         spans = [span for text in known if (span := pasted.find(text))]
         found += [Found(explanation, span) for span in spans]
     return found
@@ -70,6 +73,11 @@ def _is_in_context(explanation: Explanation, pasted: Pasted) -> bool:
         or any(letters_of(word) in pasted.letters for word in near)
         or pasted.is_only(explanation.texts)
     )
+
+
+def _names_code(code: str, pasted: Pasted) -> bool:
+    """Other tools number their messages in the same way."""
+    return pasted.is_only((code,)) or any(word in pasted.letters for word in _CODES_NEAR)
 
 
 def _longest(found: Sequence[Found]) -> list[Found]:

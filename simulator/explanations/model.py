@@ -84,6 +84,9 @@ class Explanation:
     near: tuple[str, ...] = ()
     """Where `texts` are words that others use too: one of these must be in the text as well, or
     the text be one of `texts` and nothing more."""
+    code: str = ""
+    """A number such as E39, by which nitro-cli names it. It is found as the whole of a text, and
+    as a word of one that speaks of nitro or of an enclave."""
     causes: tuple[Cause, ...] = ()
     """The likely ones first."""
     per_sdk: Mapping[Sdk, str] = field(default_factory=dict)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from simulator.explanations import (
+    allocator,
     authorization,
+    boot,
     clients,
     documents,
     envelopes,
     host,
     keys,
+    nitro_cli,
     recipient,
     requests,
     servers,
@@ -24,6 +27,9 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     *servers.EXPLANATIONS,
     *clients.EXPLANATIONS,
     *envelopes.EXPLANATIONS,
+    *boot.EXPLANATIONS,
+    *nitro_cli.EXPLANATIONS,
+    *allocator.EXPLANATIONS,
     *host.EXPLANATIONS,
 )
 

@@ -44,6 +44,9 @@ class Architecture:
     audit: int
     seccomp: int
     pidfd_getfd: int
+    pivot_root: int
+    open_tree: int
+    move_mount: int
     calls: Calls
     foreign_bit: int = 0
 
@@ -53,6 +56,9 @@ X86_64 = Architecture(
     audit=0xC000003E,
     seccomp=317,
     pidfd_getfd=438,
+    pivot_root=155,
+    open_tree=428,
+    move_mount=429,
     calls=Calls(
         ioctl=16,
         socket=41,

@@ -81,7 +81,7 @@ class _Guardian:
         self._channel.close()
         tree.let_go_of_inherited()
         signals = kernel.signal_descriptor(tree.FORWARDED)
-        self._loop.watch(signals, lambda _events: self._pass_on(signals))
+        self._loop.watch(signals, lambda _events: self._pass_on(signals, ours))
         self._loop.watch(ours.fileno(), lambda _events: self._listen(ours))
         self._loop.watch(self._starter.fileno(), lambda _events: self._starter_gone(ours))
         self._loop.watch(os.pidfd_open(supervisor), lambda _events: self._loop.stop())
@@ -114,9 +114,13 @@ class _Guardian:
             traceback.print_exc()
         os._exit(code)
 
-    def _pass_on(self, signals: int) -> None:
+    def _pass_on(self, signals: int, supervisor: socket.socket) -> None:
         number, code = kernel.read_signal(signals)
         if not tree.was_sent_to_us(code):
+            return
+        if self._plan.initramfs is not None:
+            # An enclave gets none: nitro-cli's process switches it off (signal_handler.rs).
+            self._end_run(supervisor, {"ended": int(signal.SIGKILL)})
             return
         if self._target is None:
             self._early.append(number)
@@ -152,7 +156,14 @@ class _Guardian:
 
     def _starter_gone(self, supervisor: socket.socket) -> None:
         self._loop.forget(self._starter.fileno())
-        self._result = {"failed": "whoever started the run has ended, and the run with it"}
+        if self._plan.initramfs is not None:  # Switched off, which is no failure.
+            self._end_run(supervisor, {"ended": int(signal.SIGKILL)})
+            return
+        failed = "whoever started the run has ended, and the run with it"
+        self._end_run(supervisor, {"failed": failed})
+
+    def _end_run(self, supervisor: socket.socket, result: dict[str, Any]) -> None:
+        self._result = result
         # The end of what we say lets it end everybody and tidy up.
         supervisor.shutdown(socket.SHUT_WR)
         self._loop.later(_PATIENCE_SECONDS, tree.end_descendants)

@@ -12,9 +12,9 @@ import fcntl
 import os
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from simulator.interpose.arch import Architecture
 
@@ -45,19 +45,36 @@ _SYNC_WAKE_UP = 1
 _SET_NO_NEW_PRIVS = 38
 _SET_PARENT_DEATH_SIGNAL = 1
 _SET_CHILD_SUBREAPER = 36
+_DROP_FROM_BOUNDING_SET = 24
 
 CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
+MS_RDONLY = 1
 MS_NOSUID = 2
 MS_NODEV = 4
 MS_NOEXEC = 8
+MS_REMOUNT = 32
 MS_BIND = 4096
+MS_MOVE = 8192
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
 _DETACH = 2
+
+_AT_HERE = -100
+"""AT_FDCWD."""
+_AT_RECURSIVE = 0x8000
+_CLONE_TREE = 1
+_FROM_DESCRIPTOR = 0x4
+_FOLLOW_TARGET = 0x10
+_OPENAT2 = 437
+"""On every architecture."""
+_OPEN_HOW = struct.Struct("=QQQ")
+_RESOLVE_IN_ROOT = 0x10
 
 
 def _failed(what: str) -> OSError:
@@ -103,6 +120,69 @@ def detach(target: str) -> None:
     """umount2(2) with MNT_DETACH. Raises OSError."""
     if _libc.umount2(os.fsencode(target), _DETACH) != 0:
         raise _failed(f"umount {target}")
+
+
+def _system_call(name: str, number: int, *arguments: int | bytes) -> int:
+    """One that libc may have no function for. Raises OSError."""
+    passed = [
+        ctypes.c_char_p(value) if isinstance(value, bytes) else ctypes.c_long(value)
+        for value in arguments
+    ]
+    result: int = _libc.syscall(ctypes.c_long(number), *passed)
+    if result < 0:
+        raise _failed(name)
+    return result
+
+
+def take_mounts(arch: Architecture, path: str) -> int:
+    """A copy of what is mounted at `path` and below, mounted nowhere (open_tree(2)).
+
+    Raises OSError.
+    """
+    flags = _CLONE_TREE | _AT_RECURSIVE | os.O_CLOEXEC
+    return _system_call("open_tree", arch.open_tree, _AT_HERE, os.fsencode(path), flags)
+
+
+def put_mounts(arch: Architecture, mounts: int, path: str) -> None:
+    """Mount at `path` what `take_mounts` gave, and close it. Raises OSError."""
+    target, flags = os.fsencode(path), _FROM_DESCRIPTOR | _FOLLOW_TARGET
+    try:
+        _system_call("move_mount", arch.move_mount, mounts, b"", _AT_HERE, target, flags)
+    finally:
+        os.close(mounts)
+
+
+def make_root(arch: Architecture, folder: str) -> None:
+    """Make what is mounted at a folder all that this mount namespace has. Raises OSError."""
+    os.chdir(folder)
+    # Both the same: the old root is mounted over the new one, and goes (pivot_root(2), NOTES).
+    _system_call("pivot_root", arch.pivot_root, b".", b".")
+    detach(".")
+    os.chdir("/")
+
+
+def open_in_root(root: int, path: bytes) -> int:
+    """A folder, found as if that of the descriptor `root` were `/` (openat2(2), Linux 5.6).
+
+    Only a place to make and look for files in (O_PATH). Raises OSError.
+    """
+    how = _OPEN_HOW.pack(os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
+    return _system_call("openat2", _OPENAT2, root, path or b".", how, len(how))
+
+
+def drop_for_ever(capability: int) -> None:
+    """No program that this process becomes has the capability. Raises OSError."""
+    _prctl(_DROP_FROM_BOUNDING_SET, capability)
+
+
+def execute(path: bytes, arguments: Sequence[bytes], environment: Sequence[bytes]) -> NoReturn:
+    """execve(2), with any environment: names twice, lines that are none. Raises OSError."""
+    _libc.execve(path, _texts(arguments), _texts(environment))
+    raise _failed("execve")
+
+
+def _texts(values: Sequence[bytes]) -> ctypes.Array[ctypes.c_char_p]:
+    return (ctypes.c_char_p * (len(values) + 1))(*values, None)
 
 
 class _Program(ctypes.Structure):

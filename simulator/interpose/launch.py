@@ -18,12 +18,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
-from simulator.interpose import kernel
+from simulator.interpose import init, kernel
 from simulator.interpose.arch import Architecture
 from simulator.interpose.bpf import supervising_filter
-from simulator.interpose.namespaces import enter, prepare
+from simulator.interpose.namespaces import enter, keep_mounts_private, prepare
 from simulator.interpose.plan import OUR_FAILURE, Plan, Rung
-from simulator.interpose.tree import FORWARDED, let_go_of_inherited, was_sent_to_us
+from simulator.interpose.roots import Mounts
+from simulator.interpose.roots import enter as enter_root
+from simulator.interpose.tree import (
+    FORWARDED,
+    inherited_descriptors,
+    let_go_of_inherited,
+    was_sent_to_us,
+)
 
 _STATUS = struct.Struct("=i")
 _NOT_RUNNABLE, _NOT_FOUND = 126, 127
@@ -97,7 +104,7 @@ def start(plan: Plan, arch: Architecture) -> Started:
     os.set_inheritable(listener, False)
     end, wait = (
         _end_of_program(process, status_end)
-        if plan.rung is Rung.OPEN_TRAP
+        if plan.rung is Rung.OPEN_TRAP and plan.initramfs is None
         else _end_of_init(process, status_end)
     )
     return Started(signalled, listener, bool(interruptible), end, _goer(ours), wait)
@@ -136,34 +143,46 @@ def _become(plan: Plan, arch: Architecture, channel: socket.socket, status: int)
     """In the forked process: become the program, or the parent of its init."""
     try:
         kernel.die_with_parent(signal.SIGKILL)
+        if plan.initramfs is not None and plan.rung is Rung.OPEN_TRAP:
+            _boot(plan, arch, channel, status)
         if plan.rung is Rung.OPEN_TRAP:
             _wait_under_filter(plan, arch, channel, os.getpid())
             _execute(plan)
-        enter()
-        init = os.fork()
-        if init:
-            _reap(init, channel, status)
+        enter(own_name=plan.initramfs is not None)
+        # Listed before process 1 mounts a `/proc` that this process, which shares its mounts, is
+        # not in: it would end, and process 1 with it.
+        inherited = inherited_descriptors()
+        first = os.fork()
+        if first:
+            _reap(first, channel, status, inherited)
         kernel.die_with_parent(signal.SIGKILL)
         _keep_only(channel.fileno(), status)
+        if plan.initramfs is not None:
+            _boot(plan, arch, channel, status)
         _init(plan, arch, channel, status)
     except OSError as error:
         with suppress(OSError):
-            channel.send(_why_not(error).encode())
+            channel.send(_why_not(error, plan).encode())
         os._exit(OUR_FAILURE)
 
 
-def _reap(init: int, channel: socket.socket, status: int) -> NoReturn:
-    """Outside: say who init is, and stay its parent."""
+def _reap(first: int, channel: socket.socket, status: int, inherited: tuple[int, ...]) -> NoReturn:
+    """Outside: stay the parent of process 1, with nothing open that its program may close."""
     channel.close()
-    os.close(status)
-    let_go_of_inherited()
-    os.waitpid(init, 0)
+    for descriptor in (status, *inherited):
+        os.close(descriptor)
+    os.waitpid(first, 0)
     os._exit(0)
 
 
-def _why_not(error: OSError) -> str:
+def _why_not(error: OSError, plan: Plan) -> str:
     if error.errno == errno.EBUSY:
         return NESTED
+    if plan.initramfs is not None:
+        return (
+            "this user may not give a program a root folder and file systems of its own "
+            f"({error.strerror or error}): it takes root, or user namespaces"
+        )
     return f"the kernel does not let the program be supervised: {error.strerror or error}"
 
 
@@ -227,6 +246,24 @@ def _init(plan: Plan, arch: Architecture, channel: socket.socket, status: int) -
         _execute(plan)
     let_go_of_inherited()
     _end(status, _wait_for(program))
+
+
+def _boot(plan: Plan, arch: Architecture, channel: socket.socket, status: int) -> NoReturn:
+    """Boot an enclave from its unpacked ramdisks, with this process as its init."""
+    outside = _own_id_outside()
+    folder = plan.initramfs or ""
+    mounts = None
+    if plan.rung is Rung.NAMESPACES:
+        keep_mounts_private()
+        mounts = Mounts(arch, plan.scratch)
+        enter_root(arch, folder)
+        socket.sethostname("(none)")  # CONFIG_DEFAULT_HOSTNAME of the enclave's kernel.
+    else:
+        kernel.adopt_orphans()
+        os.chroot(folder)
+        os.chdir("/")
+    _wait_under_filter(plan, arch, channel, outside)
+    _end(status, init.boot(mounts))
 
 
 def _own_id_outside() -> int:

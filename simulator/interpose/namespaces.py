@@ -10,7 +10,8 @@ from pathlib import Path
 
 from simulator.interpose import kernel
 
-_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+"""Devices of this machine that an enclave has too."""
 _STAND_INS = ("nsm", "vsock")
 _LINKS = {
     "fd": "/proc/self/fd",
@@ -21,12 +22,15 @@ _LINKS = {
 }
 
 
-def enter() -> None:
+def enter(*, own_name: bool = False) -> None:
     """Leave the machine's namespaces; the process's children are in the new ones. Raises OSError.
 
     Without privileges it takes a user namespace, in which the user is root, as in an enclave.
+    With `own_name` the machine's name and its IPC objects stay behind too.
     """
     flags = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET
+    if own_name:
+        flags |= kernel.CLONE_NEWUTS | kernel.CLONE_NEWIPC
     user, group = os.geteuid(), os.getegid()
     if user == 0:
         kernel.unshare(flags)
@@ -40,9 +44,14 @@ def enter() -> None:
         Path("/proc/self", name).write_text(content, encoding="ascii")
 
 
+def keep_mounts_private() -> None:
+    """As process 1 within: what is mounted from now on is not seen outside. Raises OSError."""
+    kernel.mount("", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+
+
 def prepare(scratch: str, overlays: dict[str, str]) -> None:
     """As process 1 within: mount `/proc` and `/dev`, and files over files. Raises OSError."""
-    kernel.mount("", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+    keep_mounts_private()
     for target, source in overlays.items():
         kernel.mount(source, target, "", kernel.MS_BIND)
     _mount_devices(scratch)
@@ -56,20 +65,39 @@ def _mount_devices(scratch: str) -> None:
     """
     kernel.mount("tmpfs", scratch, "tmpfs", kernel.MS_NOSUID, "mode=755")
     new = Path(scratch)
-    for name in _DEVICES:
-        if Path("/dev", name).exists():
-            _bind(f"/dev/{name}", new / name)
-    for name in _STAND_INS:
-        _bind("/dev/null", new / name)
+    _fill(new)
     (new / "pts").mkdir()
     if Path("/dev/pts").is_dir():
         kernel.mount("/dev/pts", str(new / "pts"), "", kernel.MS_BIND | kernel.MS_REC)
     (new / "shm").mkdir()
     kernel.mount("tmpfs", str(new / "shm"), "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV)
-    for name, target in _LINKS.items():
-        (new / name).symlink_to(target)
     kernel.mount(scratch, "/dev", "", kernel.MS_BIND | kernel.MS_REC)
     kernel.detach(scratch)
+
+
+def fill_devices(new: Path, *, console: str | None) -> None:
+    """The devices of an enclave that has booted: `console` is its terminal. Raises OSError.
+
+    Terminals and shared memory are its own (init.c).
+    """
+    _fill(new)
+    if console is not None:
+        _bind(console, new / "console")
+    for name in ("pts", "shm"):
+        (new / name).mkdir(mode=0o755)
+    flags = kernel.MS_NOSUID | kernel.MS_NOEXEC
+    kernel.mount("shm", str(new / "shm"), "tmpfs", flags | kernel.MS_NODEV)
+    kernel.mount("devpts", str(new / "pts"), "devpts", flags, "newinstance,ptmxmode=0666")
+
+
+def _fill(new: Path) -> None:
+    for name in DEVICES:
+        if Path("/dev", name).exists():
+            _bind(f"/dev/{name}", new / name)
+    for name in _STAND_INS:
+        _bind("/dev/null", new / name)
+    for name, target in _LINKS.items():
+        (new / name).symlink_to(target)
 
 
 def _bind(source: str, target: Path) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from simulator.interpose import namespaces
 from simulator.interpose.bpf import GET_LOCAL_CID
 from simulator.interpose.faults import Faults, error_response
 from simulator.interpose.files import is_stand_in
@@ -32,6 +33,11 @@ _RESPONSE_MAX = 0x3000
 _TIMEOUT_SECONDS = 120.0
 _PATHS = {b"/dev/nsm": "nsm", b"/dev/vsock": "vsock"}
 _NAMES = {b"nsm": "nsm", b"vsock": "vsock"}
+_OTHER_PATHS = {
+    **{f"/dev/{name}".encode(): f"/dev/{name}" for name in namespaces.DEVICES},
+    b"/dev/console": "/proc/self/fd/1",
+}
+"""Where the supervisor finds what is at these paths for a program whose `/dev` is empty."""
 _LONGEST_PATH = 16
 _OPEN_HOW_BYTES = 24
 """sizeof(struct open_how) in its first version (`uapi/linux/openat2.h`)."""
@@ -73,6 +79,7 @@ class Devices:
         faults: Faults,
         *,
         traps_open: bool,
+        lacks_devices: bool = False,
         interruptible: bool,
     ) -> None:
         self.faults = faults
@@ -80,6 +87,7 @@ class Devices:
         self._module = module
         self._loop = loop
         self._traps_open = traps_open
+        self._others = _OTHER_PATHS if lacks_devices else {}
         self._interruptible = interruptible
         self._missed: _Request | None = None
         """The last request whose caller was interrupted before its response came."""
@@ -126,7 +134,10 @@ class Devices:
         device = _PATHS.get(path)
         if device is None and path in _NAMES and _folder(trap, folder) == "/dev":
             device = _NAMES[path]
-        if device is None or (device == "nsm" and self._module is None):
+        stand_in = self._others.get(path)
+        if device is not None and not (device == "nsm" and self._module is None):
+            stand_in = _STAND_IN
+        if stand_in is None:
             trap.let_through()
             return
         flags = read_flags()
@@ -135,7 +146,7 @@ class Devices:
         if flags & os.O_CREAT and flags & os.O_EXCL:
             raise Refused(errno.EEXIST)
         kept = flags & (os.O_ACCMODE | os.O_NONBLOCK | os.O_APPEND)
-        descriptor = os.open(_STAND_IN, kept | os.O_CLOEXEC)
+        descriptor = os.open(stand_in, kept | os.O_CLOEXEC | os.O_NOCTTY)
         try:
             trap.give(descriptor, close_on_exec=bool(flags & os.O_CLOEXEC))
         finally:

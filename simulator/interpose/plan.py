@@ -40,6 +40,8 @@ class Plan:
     cid: int
     role: Role
     rung: Rung
+    initramfs: str | None = None
+    """The unpacked ramdisks of an enclave that is booted: its files say what the program is."""
     faults: list[str] = field(default_factory=list)
     """As `Faults.parse` takes them."""
     overlays: dict[str, str] = field(default_factory=dict)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulator.interpose.arch import SUPPORTED, Architecture, this_architecture
+from simulator.interpose.files import capabilities
 from simulator.interpose.plan import Rung
 
 if TYPE_CHECKING:
@@ -36,7 +37,16 @@ _TRY = (
     "from simulator.interpose.probe import try_here; try_here()"
 )
 _ROOT = Path(__file__).resolve().parents[2]
+_CAN_CHANGE_ROOT = 1 << 18
+"""CAP_SYS_CHROOT (capabilities(7))."""
 _UNCONFINED = "start the container with --security-opt seccomp=unconfined"
+
+_FORBIDDING = (
+    ("kernel/apparmor_restrict_unprivileged_userns", "1", "0", "AppArmor"),
+    ("kernel/unprivileged_userns_clone", "0", "1", "the distribution's kernel"),
+    ("user/max_user_namespaces", "0", "15000", "the limit of user namespaces"),
+)
+"""Settings, the values by which they forbid user namespaces and allow them."""
 
 SHORTCOMINGS = {
     Rung.NAMESPACES: (
@@ -78,6 +88,21 @@ class Probed:
             hint = "; without --isolate it runs" if isolate and self.best else ""
             raise NoRung(f"{reason}{hint}.")
         return wanted
+
+    def choose_for_boot(self) -> Rung:
+        """The technique for an enclave that has a root folder of its own. Raises NoRung."""
+        reason = self.reasons[Rung.NAMESPACES]
+        if reason is None:
+            return Rung.NAMESPACES
+        if self.reasons[Rung.OPEN_TRAP] is not None:
+            raise NoRung(f"{self.reasons[Rung.OPEN_TRAP]}.")
+        if not capabilities(os.getpid()) & _CAN_CHANGE_ROOT:
+            raise NoRung(
+                f"{reason}. Without namespaces it takes root, who may change the root folder of a "
+                "process (CAP_SYS_CHROOT); so does a container of Docker's as root, with "
+                "--security-opt seccomp=unconfined."
+            )
+        return Rung.OPEN_TRAP
 
 
 def probe() -> Probed:
@@ -235,15 +260,17 @@ def _why_no_namespaces() -> str | None:
     number = os.waitstatus_to_exitcode(status)
     if number == 0:
         return None
-    advice = "in a container, start it with --privileged"
-    with suppress(OSError):
-        restricted = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
-        if restricted.read_text(encoding="ascii").strip() == "1":
-            advice = (
-                "AppArmor forbids it here: sudo sysctl -w "
-                "kernel.apparmor_restrict_unprivileged_userns=0, or run as root"
-            )
-    return f"this user may make no namespaces ({os.strerror(abs(number))}); {advice}"
+    return f"this user may make no namespaces ({os.strerror(abs(number))}); {_advice()}"
+
+
+def _advice() -> str:
+    """What to do about a kernel that lets this user make no namespaces."""
+    for setting, forbidding, allowing, who in _FORBIDDING:
+        with suppress(OSError):
+            if Path("/proc/sys", setting).read_text(encoding="ascii").strip() == forbidding:
+                name = setting.replace("/", ".")
+                return f"{who} forbids it here: sudo sysctl -w {name}={allowing}, or run as root"
+    return "in a container, start it with --privileged"
 
 
 def _exit_with(attempt: Callable[[], None]) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Semaphore, Thread
+from threading import Lock, Semaphore, Thread
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -84,6 +84,12 @@ class Options:
     """Whether SIGCHLD is to be ignored in the program; None for as it is in this process."""
     descriptors: tuple[int, ...] = ()
     """Open files that the program gets beside its standard ones, under the same numbers."""
+    initramfs: Path | None = None
+    """The unpacked ramdisks of an enclave to boot, instead of a program to run.
+
+    What runs in it is what its init would run (`simulator.interpose.init`). The standard streams
+    are its console, and should be a terminal. A signal to the run ends it.
+    """
     temporary: tuple[Path, ...] = ()
     """Folders of this run alone: removed at its end, also if this process is killed before."""
     verbose: bool = False
@@ -125,6 +131,7 @@ class Run:
         self.was_lost = False
         """Whether the run's guardian was killed: then nobody has told the user why it failed."""
         self._code: int | None = None
+        self._result_lock = Lock()
         self._scratch = tempfile.mkdtemp(prefix="attested-kms-")
         plan = Plan(
             program=list(program),
@@ -136,6 +143,7 @@ class Run:
             rung=options.rung,
             faults=list(options.faults),
             overlays=dict(options.overlays),
+            initramfs=None if options.initramfs is None else str(options.initramfs.absolute()),
             temporary=[str(folder.absolute()) for folder in options.temporary],
             blocked_signals=sorted(int(number) for number in blocked),
             ignores_children=ignores_children,
@@ -155,6 +163,8 @@ class Run:
                 self._guardian = subprocess.Popen(  # noqa: S603  # Ours, no shell.
                     [sys.executable, "-I", "-S", "-c", _START, str(_ROOT), *map(str, ends)],
                     pass_fds=(*ends, *options.descriptors),
+                    # Of an enclave's process 1 its programs see the environment.
+                    env=None if options.initramfs is None else _for_the_linker(),
                     stdin=stdin,
                     stdout=stdout,
                     stderr=stderr,
@@ -223,8 +233,12 @@ class Run:
 
     def _take_result(self) -> int:
         """Once the guardian has ended: what it reported, and the exit code."""
-        if self._code is not None:
+        with self._result_lock:
+            if self._code is None:
+                self._code = self._read_result()
             return self._code
+
+    def _read_result(self) -> int:
         content = b""
         with suppress(ConnectionResetError):  # It was killed before it knew its plan.
             while part := self._control.recv(1 << 16):
@@ -235,17 +249,20 @@ class Run:
             self.failure = result.get("failed")
             failed = result.get("code", OUR_FAILURE)
             ended = result.get("ended")
-            self._code = failed if ended is None else os.waitstatus_to_exitcode(ended)
-        else:
-            # The supervisor ends all others then, and with itself this thread.
-            self._nsm.join(_END_SECONDS)
-            self.was_lost = True
-            self.failure = (
-                "the guardian of the run was killed, and the program and all that it had started "
-                "were ended"
-            )
-            self._code = OUR_FAILURE
-        return self._code
+            return int(failed if ended is None else os.waitstatus_to_exitcode(ended))
+        # The supervisor ends all others then, and with itself this thread.
+        self._nsm.join(_END_SECONDS)
+        self.was_lost = True
+        self.failure = (
+            "the guardian of the run was killed, and the program and all that it had started were "
+            "ended"
+        )
+        return OUR_FAILURE
+
+
+def _for_the_linker() -> dict[str, str]:
+    """What of the environment this Python may need to start."""
+    return {name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"}
 
 
 @contextmanager

@@ -123,6 +123,7 @@ class Supervisor:
             self.loop,
             faults,
             traps_open=plan.rung is Rung.OPEN_TRAP,
+            lacks_devices=plan.initramfs is not None,
             interruptible=interruptible,
         )
         self._handlers = {
@@ -217,7 +218,7 @@ def supervise(
     tree.stay_on(plan.processor)  # Now that the program goes where it likes.
     listener = Listener(started.listener)
     supervisor = Supervisor(plan, arch, listener, channel, interruptible=started.interruptible)
-    if plan.rung is Rung.NAMESPACES:
+    if plan.rung is Rung.NAMESPACES and plan.initramfs is None:  # Else somebody has booted it.
         supervisor.vsock.heartbeat = HEARTBEAT
     status: list[int] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import resource
@@ -23,6 +24,7 @@ FORWARDED = frozenset(
 """What a run passes on to its program."""
 
 _LAST_STANDARD = 2
+_OPEN_TO_OWNER = 0o700
 _FROM_KERNEL = 128
 """SI_KERNEL: from the terminal, say, to everybody in its group (sigaction(2))."""
 
@@ -114,7 +116,35 @@ def raise_descriptor_limit() -> None:
 def remove(folders: Iterable[str]) -> None:
     """Remove folders and what is in them, as far as that can be done."""
     for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(RecursionError):
+            shutil.rmtree(folder, ignore_errors=True)
+        if os.path.isdir(folder):
+            with suppress(OSError):
+                _remove_stubborn(folder)
+
+
+def _remove_stubborn(folder: str) -> None:
+    """Remove a folder that programs have left folders in: closed to their owner, or too deep.
+
+    What is in a folder of it comes up to it, so that no path is longer than two names.
+    """
+    numbers = itertools.count()
+    while names := [entry.name for entry in os.scandir(folder)]:
+        for name in names:
+            path = os.path.join(folder, name)
+            if os.path.islink(path) or not os.path.isdir(path):
+                os.unlink(path)
+                continue
+            os.chmod(path, _OPEN_TO_OWNER)
+            for below in os.listdir(path):
+                inner = os.path.join(path, below)
+                if os.path.isdir(inner) and not os.path.islink(inner):
+                    os.chmod(inner, _OPEN_TO_OWNER)  # Else it cannot be moved.
+                    os.rename(inner, os.path.join(folder, f"below.{next(numbers)}"))
+                else:
+                    os.unlink(inner)
+            os.rmdir(path)
+    os.rmdir(folder)
 
 
 def end_as(status: int) -> NoReturn:

@@ -2,25 +2,31 @@
 
 One connection per request, on the machine's Unix socket. The request is one line of JSON:
 
-    {"command": "run", "arguments": {...}, "user": UID}
+    {"command": "run", "arguments": {...}, "user": UID, "installation": [...]}
 
-and the answer lines of JSON with one member each:
+`user` is who asks, as permissions have it; `installation` says which copy of this package asks. The
+answer are lines of JSON with one member each:
 
     {"say": "Start allocating memory..."}     a line for standard error, as it happens
     {"notice": "..."}                         a sentence of the simulator's own, for standard error
-    {"failed": {...}}                         a `Failure`; the last line
+    {"failed": {...}}                         a `Failure`, with its action; the last line
+    {"refused": "..."}                        why the broker does not do it at all; the last line
     {"answer": ...}                           what was asked for; the last line
 
 Requests:
 
     run        eif_path, directory (of the command, for relative paths), memory_mib, cpu_count or
-               cpu_ids, enclave_cid (absent: any), debug_mode, enclave_name (absent: the image's)
+               cpu_ids, enclave_cid (absent: any), debug_mode, enclave_name (absent: the image's),
+               version (of nitro-cli; absent: 1.4.4)
                answer: the object that run-enclave prints, in its order
     describe   answer: a list of the objects that describe-enclaves --metadata prints, in its order
-    terminate  enclave_id; answer: the object that terminate-enclave prints
+    terminate  enclave_id; answer: the object that terminate-enclave prints, or null for a user who
+               may not: the real one answers EACCES then, and no object
     status     answer: what the machine is and holds, for `attested-kms machine status`
-    allocate   run the allocator; answer: {"lines": [...], "exit_code": 0}
+    allocate   run the allocator; answer: {"lines": [...], "errors": [...], "exit_code": 0}, of its
+               standard output and its standard error
     stop       end the enclaves and the broker; answer: null
+    hold       nothing; the broker stays for as long as the connection is open; answer: null
 
 A failure is of the kind that the enclave's own process meets on a real instance; what the command
 itself finds it raises itself.
@@ -43,9 +49,23 @@ from simulator.nitro_cli.places import MachineFolder
 
 Message = dict[str, Any]
 
+SUPERVISED_VARIABLE = "ATTESTED_KMS_SUPERVISED"
+"""Set in the environment of a program that `attested-kms run` runs."""
+
 _ROOT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 20.0
+# This copy of the package before one that is installed, and nothing before the standard library.
+_BROKER = """
+import sys
+root = sys.argv.pop()
+places = [place for place, path in enumerate(sys.path) if path.endswith("-packages")]
+sys.path.insert(min([*places, len(sys.path)]), root)
+from simulator.machine.broker import main
+main()
+"""
 _PAUSE_SECONDS = 0.005
+
+_started: list[subprocess.Popen[bytes]] = []
 
 
 class BrokerUnreachable(Exception):
@@ -57,16 +77,17 @@ def request(
 ) -> Iterator[Message]:
     """Ask the broker, started if need be; gives the messages as they come.
 
-    Raises BrokerUnreachable, also when the broker ends before its last message.
+    Raises BrokerUnreachable, also when the broker refuses, or ends before its last message.
     """
-    asked = {"command": command, "arguments": dict(arguments or {}), "user": os.geteuid()}
     last = False
     with connect(folder) as connection:
         try:
-            connection.sendall(json.dumps(asked).encode() + b"\n")
+            connection.sendall(_request(command, arguments))
             with connection.makefile("rb") as lines:
                 for line in lines:
                     message: Message = json.loads(line)
+                    if "refused" in message:
+                        raise BrokerUnreachable(str(message["refused"]))
                     last = not ("say" in message or "notice" in message)
                     yield message
         except (OSError, ValueError) as error:
@@ -77,6 +98,41 @@ def request(
         )
 
 
+def hold(folder: MachineFolder) -> socket.socket:
+    """Keep the broker, started if need be, while the socket is open. Raises BrokerUnreachable."""
+    connection = connect(folder)
+    try:
+        connection.sendall(_request("hold", None))
+    except OSError as error:
+        connection.close()
+        raise BrokerUnreachable(f"The machine's broker does not answer ({error}).") from error
+    return connection
+
+
+def is_answering(folder: MachineFolder) -> bool:
+    """Whether the broker runs. Raises BrokerUnreachable."""
+    connection = _try_connect(folder.socket)
+    if connection is None:
+        return False
+    connection.close()
+    return True
+
+
+def installation() -> list[Any]:
+    """Which copy of this package runs: its folder, and when it was written."""
+    return [str(_ROOT), Path(__file__).stat().st_mtime_ns]
+
+
+def _request(command: str, arguments: Mapping[str, Any] | None) -> bytes:
+    asked = {
+        "command": command,
+        "arguments": dict(arguments or {}),
+        "user": os.geteuid(),
+        "installation": installation(),
+    }
+    return json.dumps(asked).encode() + b"\n"
+
+
 def connect(folder: MachineFolder) -> socket.socket:
     """A connection to the broker, started if need be. Raises BrokerUnreachable."""
     deadline = time.monotonic() + _START_SECONDS
@@ -85,10 +141,17 @@ def connect(folder: MachineFolder) -> socket.socket:
         connection = _try_connect(folder.socket)
         if connection is not None:
             return connection
-        if started is None and not _is_held(folder.lock):
-            started = _start(folder)
-        if started is not None and started.poll() not in (None, 0):
-            raise BrokerUnreachable(_last_words(folder))
+        try:
+            if started is None and not _is_held(folder.lock):
+                started = _start(folder)
+        except OSError as error:
+            raise BrokerUnreachable(
+                f"The broker of the machine {folder.path} cannot be started ({error})."
+            ) from error
+        if started is not None and (code := started.poll()) is not None:
+            if code:
+                raise BrokerUnreachable(_last_words(folder))
+            started = None  # Another was there first, or nobody came in time.
         if time.monotonic() > deadline:
             raise BrokerUnreachable(
                 f"The machine's broker does not answer at {folder.socket}; its log is "
@@ -106,7 +169,7 @@ def _try_connect(path: Path) -> socket.socket | None:
         return None
     except OSError as error:
         connection.close()
-        raise BrokerUnreachable(f"{path} cannot be used ({error.strerror}).") from error
+        raise BrokerUnreachable(f"{path} cannot be used ({error.strerror or error}).") from error
     return connection
 
 
@@ -127,21 +190,25 @@ def _start(folder: MachineFolder) -> subprocess.Popen[bytes]:
 
     Of two that are started at once the second finds the lock held and ends with 0.
     """
+    if os.environ.get(SUPERVISED_VARIABLE):
+        raise BrokerUnreachable(
+            f"Nobody answers for the machine {folder.path}, and no broker can be started from here:"
+            " this program runs under attested-kms run, and an enclave that it booted would be "
+            "supervised twice, which Linux does not do. Start the broker first, outside: "
+            f"attested-kms machine start --machine {folder.path}."
+        )
     with (folder.path / "broker.log").open("ab") as log:
-        return subprocess.Popen(  # noqa: S603  # Ours, no shell.
-            [sys.executable, "-m", "simulator.machine.broker", str(folder.path)],
+        broker = subprocess.Popen(  # noqa: S603  # Ours, no shell.
+            [sys.executable, "-E", "-P", "-c", _BROKER, str(folder.path), str(_ROOT)],
             cwd="/",
-            env={**os.environ, "PYTHONPATH": _search_path()},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
-
-
-def _search_path() -> str:
-    before = os.environ.get("PYTHONPATH")
-    return str(_ROOT) if not before else f"{_ROOT}{os.pathsep}{before}"
+    # Nobody waits for it, and it is no mistake that it goes on.
+    _started.append(broker)
+    return broker
 
 
 def _last_words(folder: MachineFolder) -> str:

@@ -3,7 +3,11 @@
 broker.sock   the broker, while it runs
 lock          held while a broker starts or runs
 machine.json  what the instance is: type, allocator, packages; read when the broker starts
-state.json    what the broker did last, to tell an orderly end from a killed one
+state.json    which enclaves there are, to tell an orderly end of the broker from a killed one
+broker.log    what the broker complains of
+seed          of the PKI of its enclaves' documents
+root.pem      the root of that PKI, to hand out
+enclaves/     the files of enclaves that run
 vsock/        the fabric: a vsock address is `CID_PORT.sock`
 images/       container images by name, as a Docker engine would hold them
 root/         the instance's own files, at their real paths: root/var/log/nitro_enclaves, ...
@@ -23,6 +27,9 @@ from pathlib import Path
 VARIABLE = "ATTESTED_KMS_MACHINE"
 """The environment variable that names the folder."""
 
+_LONGEST_PATH = 107 - len("/vsock/4294967295_4294967295.sock")
+_ROOT_USER = 0
+
 
 class FolderRefused(Exception):
     """The machine's folder cannot be used; the message says why and what to do."""
@@ -35,30 +42,44 @@ class MachineFolder:
     path: Path
 
     @classmethod
-    def locate(cls, environ: Mapping[str, str], given: Path | None = None) -> MachineFolder:
-        """That of `given`, of the variable, or this user's own; made if need be.
+    def locate(
+        cls, environ: Mapping[str, str], given: Path | None = None, *, make: bool = True
+    ) -> MachineFolder:
+        """That of `given`, of the variable, or this user's own; its machine is made if need be.
 
         Raises FolderRefused, also where it belongs to somebody else.
         """
         named = given or (Path(environ[VARIABLE]) if environ.get(VARIABLE) else None)
-        # HOME is no place for it: scripts run without one (bug 3 of the field notes).
-        path = named or Path(tempfile.gettempdir(), f"attested-kms-{os.getuid()}", "machine")
-        path = path.absolute()
+        path = (named or default_path()).absolute()
+        # Beside the sockets of the fabric, of which a path may have 107 bytes (unix(7)).
+        if len(os.fsencode(path)) > _LONGEST_PATH:
+            raise FolderRefused(
+                f"The machine's folder {path} has too long a name for the sockets in it: it may "
+                f"have {_LONGEST_PATH} bytes. Name another in {VARIABLE}."
+            )
         try:
             if named is None:
                 path.parent.mkdir(mode=0o700, exist_ok=True)
-                if path.parent.stat().st_uid != os.getuid():
+                # Not through a link that another may have put there: /tmp is everybody's.
+                if path.parent.lstat().st_uid != os.getuid():
                     raise FolderRefused(
                         f"{path.parent} belongs to somebody else; name a folder of your own in "
                         f"{VARIABLE}."
                     )
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if path.stat().st_uid not in (os.getuid(), _ROOT_USER) and os.getuid() != _ROOT_USER:
+                raise FolderRefused(
+                    f"The machine {path} belongs to somebody else; name a folder of your own in "
+                    f"{VARIABLE}."
+                )
             (path / "vsock").mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise FolderRefused(
                 f"The machine's folder {path} cannot be used ({error.strerror}); name another in "
                 f"{VARIABLE}."
             ) from error
+        if make and not (path / "machine.json").exists():
+            _make(path)
         return cls(path)
 
     @property
@@ -83,3 +104,20 @@ class MachineFolder:
     def console(self, cid: int) -> Path:
         """The console of the enclave: vsock CID 0, port CID + 10000 (src/utils.rs)."""
         return self.fabric / f"0_{cid + 10_000}.sock"
+
+
+def default_path() -> Path:
+    """This user's own machine.
+
+    HOME is no place for it: scripts run without one (bug 3 of the field notes).
+    """
+    return Path(tempfile.gettempdir(), f"attested-kms-{os.getuid()}", "machine")
+
+
+def _make(path: Path) -> None:
+    from simulator.machine.making import CannotMake, ensure_made
+
+    try:
+        ensure_made(path)
+    except CannotMake as error:
+        raise FolderRefused(str(error)) from error

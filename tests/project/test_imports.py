@@ -83,6 +83,26 @@ def test_the_processes_of_a_run_import_the_standard_library_only() -> None:
     assert set(finished.stdout.split()) <= {"__main__", "simulator"}
 
 
+def test_nitro_cli_imports_the_standard_library_only() -> None:
+    """So that it starts as quickly as scripts expect of it: the commands that ask a machine."""
+    modules = ("run", "terminate", "describe", "console", "explain")
+    names = ", ".join(
+        f"simulator.{name}"
+        for name in (
+            *("nitro_cli.main", "nitro_cli.allocator_command", "machine.making"),
+            *(f"nitro_cli.{name}" for name in modules),
+        )
+    )
+    code = (
+        f"import sys; sys.path.append({str(ROOT)!r}); import {names}; "
+        "print(*{name.partition('.')[0] for name in sys.modules} - set(sys.stdlib_module_names))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert set(finished.stdout.split()) <= {"__main__", "simulator"}
+
+
 def test_a_run_can_be_imported_where_there_is_no_linux() -> None:
     """The demo and the suite by the fabric import it on every system."""
     code = (

@@ -23,6 +23,7 @@ from pathlib import Path
 import pytest
 
 from simulator import cli
+from simulator.interpose import run as run_module
 from simulator.interpose.files import children
 from simulator.interpose.plan import Rung
 from simulator.interpose.run import Options, Run
@@ -904,6 +905,42 @@ def test_complaints_that_nobody_reads(fabric: Path, rung: Rung) -> None:
     with Run(["sleep", "1000"], None, options, stdout=subprocess.DEVNULL) as run:
         pass
     assert run.wait() == 125
+
+
+LATE = """
+import os
+forks, fork = 0, os.fork
+
+def late():
+    global forks
+    forks += 1
+    process = fork()
+    if process and forks == 3:
+        while os.path.exists("/proc/self"):  # It is gone once process 1 has mounted its own.
+            pass
+        os.write(1, b"late\\n")
+    return process
+
+os.fork = late
+"""
+"""Guardian, supervisor and the parent of process 1 fork in this order: the last goes on late."""
+
+
+def test_the_parent_of_process_1_may_be_late(fabric: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It shares the mounts of process 1, under which it does not find itself in `/proc`."""
+    needs(Rung.NAMESPACES)
+    start = f"exec({LATE!r}); {run_module._START}"
+    monkeypatch.setattr(run_module, "_START", start)
+    options = Options(fabric=fabric, rung=Rung.NAMESPACES)
+    ours, theirs = socket.socketpair()
+    program = ["/bin/sh", "-c", "echo ready; read line"]
+    with ours, Run(program, None, options, stdin=theirs.fileno(), stdout=theirs.fileno()) as run:
+        theirs.close()
+        ours.settimeout(SECONDS)
+        with ours.makefile("rb") as lines:
+            assert {lines.readline() for _ in range(2)} == {b"late\n", b"ready\n"}
+        ours.send(b"end\n")
+        assert run.wait(SECONDS) == 0
 
 
 def test_a_run_within_a_run_is_refused(rung: Rung) -> None:

@@ -1,0 +1,54 @@
+"""/var/log/nitro_enclaves/nitro_enclaves.log, as far as an enclave's own process writes it.
+
+Format and lines: src/common/logger.rs and src/enclave_proc/mod.rs of v1.4.4, `inferred`. A log that
+cannot be written stops nobody.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+PATH = "/var/log/nitro_enclaves/nitro_enclaves.log"
+_PROCESS = "src/enclave_proc/mod.rs"
+_COMMON = "src/common/mod.rs"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessLog:
+    """The log as one process writes it."""
+
+    path: Path
+    process: int
+    name: str = "enc-xxxxxxx"
+    """Until the enclave has its id."""
+
+    def of_enclave(self, slot_uid: int, process: int) -> ProcessLog:
+        """The same from the launch on."""
+        return replace(self, name=f"enc-{slot_uid:x}", process=process)
+
+    def info(self, line: int, text: str) -> None:
+        """A line about progress."""
+        self._write("INFO", _PROCESS, line, text)
+
+    def warn(self, line: int, text: str) -> None:
+        """A line about something unusual."""
+        self._write("WARN", _PROCESS, line, text)
+
+    def error(self, line: int, text: str) -> None:
+        """A line of notify_error."""
+        self._write("ERROR", _COMMON, line, text)
+
+    def _write(self, level: str, file: str, line: int, text: str) -> None:
+        now = time.time_ns() // 1_000_000
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1000))
+        head = f"[{self.name}:{self.process}][{level}][{moment}.{now % 1000:03d}Z][{file}:{line}]"
+        with suppress(OSError):
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            try:
+                os.write(descriptor, f"{head} {text}\n".encode(errors="surrogateescape"))
+            finally:
+                os.close(descriptor)

@@ -1,0 +1,32 @@
+"""The command `nitro-enclaves-allocator`: the broker runs the allocator, this says what it said.
+
+It has no options, as the real one, and ends with the real one's exit code; with 70 where there is
+no machine to ask, as nitro-cli does.
+"""
+
+from __future__ import annotations
+
+import os
+
+from simulator.nitro_cli.connection import BrokerUnreachable, request
+from simulator.nitro_cli.main import NO_MACHINE, locate
+from simulator.nitro_cli.places import FolderRefused
+from simulator.nitro_cli.session import write
+
+_STDOUT, _STDERR = 1, 2
+
+
+def main() -> int:
+    """Run it; returns the exit code."""
+    try:
+        for message in request(locate(os.environ), "allocate"):
+            match message:
+                case {"answer": {"lines": lines, "errors": errors, "exit_code": int(exit_code)}}:
+                    write(_STDERR, "".join(f"{line}\n" for line in errors))
+                    write(_STDOUT, "".join(f"{line}\n" for line in lines))
+                    return exit_code
+                case {"notice": str(text)} if os.isatty(_STDERR):
+                    write(_STDERR, f"attested-kms: {text}\n")
+    except (BrokerUnreachable, FolderRefused) as error:
+        write(_STDERR, f"nitro-enclaves-allocator (attested-kms): {error}\n")
+    return NO_MACHINE

@@ -1,0 +1,139 @@
+"""The JSON file of `run-enclave --config`.
+
+Source: aws-nitro-enclaves-cli v1.4.4, src/common/commands_parser.rs; what serde_json says of a file
+that it refuses is in the backtrace only. Its words are as serde has them; line and column are those
+of the place where Python's reader finds the same fault, or of the end: `inferred`, not to be relied
+on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_U32 = 1 << 32
+_U64 = 1 << 64
+
+
+class NotSerde(Exception):
+    """The file is refused; the message is the Debug text of serde_json's error."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the file says of an enclave."""
+
+    eif_path: str
+    memory_mib: int
+    enclave_cid: int | None
+    cpu_ids: tuple[int, ...] | None
+    cpu_count: int | None
+    debug_mode: bool
+    attach_console: bool
+    enclave_name: str | None
+
+
+def settings(text: str) -> Settings:
+    """The settings of a file. Raises NotSerde."""
+    try:
+        members = json.loads(text)
+        return _settings(members)
+    except json.JSONDecodeError as error:
+        raise NotSerde(_syntax(text, error)) from error
+    except _Wrong as error:
+        lines = text.splitlines() or [""]
+        raise NotSerde(_debug(str(error), len(lines), len(lines[-1]))) from error
+
+
+class _Wrong(Exception):
+    """A value that serde refuses."""
+
+
+def _settings(members: Any) -> Settings:
+    if not isinstance(members, dict):
+        raise _Wrong(f"invalid type: {_what(members)}, expected struct RunEnclavesArgs")
+    ids = members.get("cpu_ids")
+    return Settings(
+        eif_path=_text(members, "eif_path"),
+        memory_mib=_number(_required(members, "memory_mib"), _U64, "u64"),
+        enclave_cid=_optional(members, "enclave_cid", _U64, "u64"),
+        cpu_ids=None if ids is None else _numbers(ids),
+        cpu_count=_optional(members, "cpu_count", _U32, "u32"),
+        debug_mode=_flag(members, "debug_mode"),
+        attach_console=_flag(members, "attach_console"),
+        enclave_name=None
+        if members.get("enclave_name") is None
+        else _text(members, "enclave_name"),
+    )
+
+
+def _required(members: Mapping[str, Any], name: str) -> Any:
+    if name not in members:
+        raise _Wrong(f"missing field `{name}`")
+    return members[name]
+
+
+def _text(members: Mapping[str, Any], name: str) -> str:
+    value = _required(members, name)
+    if not isinstance(value, str):
+        raise _Wrong(f"invalid type: {_what(value)}, expected a string")
+    return value
+
+
+def _flag(members: Mapping[str, Any], name: str) -> bool:
+    value = members.get(name, False)
+    if not isinstance(value, bool):
+        raise _Wrong(f"invalid type: {_what(value)}, expected a boolean")
+    return value
+
+
+def _optional(members: Mapping[str, Any], name: str, limit: int, kind: str) -> int | None:
+    value = members.get(name)
+    return None if value is None else _number(value, limit, kind)
+
+
+def _numbers(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        raise _Wrong(f"invalid type: {_what(value)}, expected a sequence")
+    return tuple(_number(item, _U32, "u32") for item in value)
+
+
+def _number(value: Any, limit: int, kind: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _Wrong(f"invalid type: {_what(value)}, expected {kind}")
+    if not 0 <= value < limit:
+        raise _Wrong(f"invalid value: integer `{value}`, expected {kind}")
+    return value
+
+
+def _what(value: Any) -> str:  # noqa: PLR0911  # A table.
+    """A value as serde names what it did not expect."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return f"boolean `{str(value).lower()}`"
+        case int():
+            return f"integer `{value}`"
+        case float():
+            return f"floating point `{value}`"
+        case str():
+            return f"string {json.dumps(value, ensure_ascii=False)}"
+        case list():
+            return "sequence"
+        case _:
+            return "map"
+
+
+def _syntax(text: str, error: json.JSONDecodeError) -> str:
+    if not text.strip() or error.pos >= len(text.rstrip()):
+        lines = text.splitlines() or [""]
+        return _debug("EOF while parsing a value", len(lines), len(lines[-1]))
+    said = "trailing characters" if error.msg == "Extra data" else "expected value"
+    return _debug(said, error.lineno, error.colno)
+
+
+def _debug(said: str, line: int, column: int) -> str:
+    return f"Error({json.dumps(said, ensure_ascii=False)}, line: {line}, column: {column})"
