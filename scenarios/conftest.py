@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from scenarios.target import ATTESTED_ACTIONS, Key, MakeStatement, Statement, Target
+from scenarios.target import (
+    ATTESTED_ACTIONS,
+    Key,
+    MakeStatement,
+    ParentInstance,
+    Statement,
+    Target,
+)
 
 
 @pytest.fixture
@@ -71,3 +80,17 @@ def recipient_of() -> Callable[[bytes], Mapping[str, Any]]:
         return {"KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256", "AttestationDocument": document}
 
     return make
+
+
+@pytest.fixture(scope="session")
+def recipient_spki() -> bytes:
+    """The DER SubjectPublicKeyInfo of an RSA-2048 key, for documents that a scenario asks for."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+@pytest.fixture
+def parent(target: Target) -> Iterator[ParentInstance]:
+    """A parent instance on which no enclave runs."""
+    with target.parent_instance() as instance:
+        yield instance

@@ -60,6 +60,8 @@ class Capability(enum.Enum):
     """`rule_set` can switch between readings of what KMS refuses."""
     IDENTITY_POLICIES = "identity-policies"
     """`identity_policy` can take away what the parent instance's role is allowed by IAM."""
+    PARENT_INSTANCE = "parent-instance"
+    """`parent_instance` builds images and boots enclaves from them with nitro-cli."""
 
 
 class PublicKeyForm(enum.Enum):
@@ -200,6 +202,67 @@ class Kms(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A command of the parent instance that has ended."""
+
+    exit_code: int
+    """Negative for a signal, as `subprocess` has it."""
+    stdout: str
+    stderr: str
+
+
+class ParentInstance(Protocol):
+    """The parent instance as a deployment script meets it: nitro-cli, files, the vsock.
+
+    No enclave runs on it when a scenario gets it, and its allocator has run.
+    """
+
+    folder: str
+    """An empty folder on the instance, for images."""
+    cpus: int
+    """The vCPUs of its CPU pool."""
+    memory_mib: int
+    """Enough for an enclave of `image`, and no more than the instance's huge pages hold."""
+
+    def image(
+        self, *, entrypoint: Sequence[str] | None = None, cmd: Sequence[str] | None = None
+    ) -> str:
+        """The URI of a container image on the instance with this ENTRYPOINT and this CMD.
+
+        It has two programs. `/hello`, whatever its arguments, says `hello` on the console and then
+        answers at vsock port 5000: to one line, the DER SubjectPublicKeyInfo of an RSA key in
+        base64, with one line, an attestation document with that key, in base64. `/once` says
+        `once` and ends.
+        """
+        ...
+
+    def nitro_cli(
+        self, *arguments: str, environment: Mapping[str, str | None] | None = None
+    ) -> Finished:
+        """Run nitro-cli to its end; `environment` changes its variables, None takes one away."""
+        ...
+
+    def nitro_cli_killed(self, *arguments: str, after: str) -> Finished:
+        """Run nitro-cli and kill it, and nothing else, once it has printed `after`."""
+        ...
+
+    def read(self, path: str) -> str:
+        """A text file of the instance."""
+        ...
+
+    def size(self, path: str) -> int | None:
+        """The size of a file of the instance in bytes, or None where there is none."""
+        ...
+
+    def ask(self, cid: int, port: int, line: bytes) -> bytes:
+        """Dial an enclave from the instance, send a line and give the line that comes back.
+
+        Tried anew until somebody listens: run-enclave returns before the enclave's program does.
+        """
+        ...
+
+
 class Target(Protocol):
     """A parent instance with its enclave, its proxy and its KMS."""
 
@@ -219,6 +282,13 @@ class Target(Protocol):
         """A new key whose policy is the target's administrator statement plus `statements`.
 
         The administrator statement allows managing and Encrypt, never Decrypt or GenerateDataKey.
+        """
+        ...
+
+    def parent_instance(self) -> AbstractContextManager[ParentInstance]:
+        """A parent instance whose enclaves attest under the root that `kms` trusts.
+
+        Enclaves that still run at the end of the context are ended.
         """
         ...
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -33,6 +33,7 @@ from scenarios.target import (
     NotSent,
     Opened,
     Opener,
+    ParentInstance,
     PublicKeyForm,
     RecipientMembers,
     Refused,
@@ -48,6 +49,8 @@ from simulator.fabric import Fabric, temporary_fabric
 from simulator.interpose.plan import Role, Rung
 from simulator.interpose.probe import NoRung, probe
 from simulator.interpose.run import Handle, Options
+from simulator.management import Managed, managing
+from simulator.parent_target import ParentInstances
 from simulator.processes import Program, SupervisedProgram, WorkloadProgram
 
 REGION = "us-east-1"
@@ -245,6 +248,15 @@ def transport_named(name: str) -> Transport:
     return Transport(rung, f"/dev/nsm and AF_VSOCK under the supervisor, by {rung.value}")
 
 
+def _lacking() -> frozenset[Capability]:
+    """An enclave of an image needs a root of its own, which not every machine allows."""
+    try:
+        probe().choose_for_boot()
+    except NoRung:
+        return frozenset({Capability.PARENT_INSTANCE})
+    return frozenset()
+
+
 class SimulatorTarget:
     """A parent instance made of fakes. Use as a context manager, or `close` it.
 
@@ -253,13 +265,13 @@ class SimulatorTarget:
     """
 
     name = "simulator"
-    capabilities = frozenset(Capability)
     role_arn = default_principal(DEFAULT_ACCOUNT_ID).principal_arn
     account_root = f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:root"
 
     def __init__(self, transport: str = "fabric") -> None:
         self._transport = transport_named(transport)
         self.stands_on = self._transport.words
+        self.capabilities = frozenset(Capability) - _lacking()
         self._stack = ExitStack()
         self._enclave_stack = ExitStack()
         self._enclave: SimulatedEnclave | None = None
@@ -278,6 +290,15 @@ class SimulatorTarget:
         server = self._stack.enter_context(serving(self.fake))
         self.kms = SimulatedKms(server.endpoint, self.fake)
         self._stack.callback(self.kms.client.close)
+        managed = Managed(self.fake, self.clock, self.pki, enclave_clock=self.clock)
+        managed.server = {
+            "kms_endpoint": server.endpoint,
+            "region": REGION,
+            "account": DEFAULT_ACCOUNT_ID,
+        }
+        management = self._stack.enter_context(managing(managed))
+        self._parents = ParentInstances(server=management.endpoint, role_arn=self.role_arn)
+        self._stack.callback(self._parents.close)
         self._fabric = self._stack.enter_context(temporary_fabric())
         proxy = self._program(
             "scenarios.workload.kms_proxy_host",
@@ -367,6 +388,10 @@ class SimulatorTarget:
         policy = policy_text([administrator, *statements])
         metadata = self.kms.client.create_key(Policy=policy)["KeyMetadata"]
         return SimulatedKey(metadata["Arn"], self.kms.client)
+
+    def parent_instance(self) -> AbstractContextManager[ParentInstance]:
+        """The target's parent instance, without an enclave."""
+        return self._parents.parent_instance()
 
     def pass_time(self, seconds: float) -> None:
         """Let `seconds` pass for the NSM and for KMS."""
