@@ -1,10 +1,11 @@
 """A how-to, read as what its reader does: a server to start, files to write, commands to run.
 
 In `docs/how-to/*.md` a fenced block after a line that is a file's name in backquotes and a colon is
-that file. A `sh` block is run, and a `text` block after it is what it prints. The `console` blocks
-are what the reader does by hand: start the server, and hand its addresses over in the variables
-of the lines `$ export NAME=URL # KEY`, KEY being one of the server's ready line. A page on which
-nothing is handed over may do without a server.
+that file. A `sh` block is run, and a `text` block after it is what it prints, where `...` stands
+for what is left out: lines, where it is one. The `console` blocks are what the reader does by hand:
+start the server, and hand its addresses over in the variables of the lines
+`$ export NAME=URL # KEY`, KEY being one of the server's ready line. A page on which nothing is
+handed over may do without a server.
 """
 
 from __future__ import annotations
@@ -28,6 +29,15 @@ _BLOCK = re.compile(
 _SERVER = re.compile(r"^\$ attested-kms (serve .+)\n(\{.+\})$", re.MULTILINE)
 _HANDED_OVER = re.compile(r"^\$ export (\w+)=\S+ +# (\w+)$", re.MULTILINE)
 _END_OF_STEP = "-- end of step --"
+_LEFT_OUT = "..."
+
+_EACH_TIME_OTHERS = (
+    (r"\bi-0[0-9a-f]{16}(-enc[0-9a-f]{15,16})?", "i-0"),
+    (r'"ProcessID": \d+', '"ProcessID": 1'),
+    (r"(?<=/err)[\d:T.+-]+(?=\.log)", "TIME"),
+    (r"(?m)^\[ *\d+\.\d{6}\] ", "[TIME] "),
+)
+"""What no page can foretell of a parent instance: ids, processes, times."""
 
 
 class Unreadable(Exception):
@@ -137,6 +147,26 @@ def as_shown(how_to: HowTo) -> list[Step]:
         Step(step.commands, None if step.shown is None else _without_edges(step.shown))
         for step in how_to.steps
     ]
+
+
+def is_as_shown(printed: str | None, shown: str | None) -> bool:
+    """Whether a step printed what the page shows, but for what is other each time."""
+    if printed is None or shown is None:
+        return printed == shown
+    lines = _settled(shown).splitlines()
+    pattern = "".join(
+        r"(?:.*\n)*"
+        if line == _LEFT_OUT
+        else ".*".join(re.escape(part) for part in line.split(_LEFT_OUT)) + "\n"
+        for line in lines
+    )
+    return re.fullmatch(pattern, f"{_settled(printed)}\n") is not None
+
+
+def _settled(text: str) -> str:
+    for pattern, constant in _EACH_TIME_OTHERS:
+        text = re.sub(pattern, constant, text)
+    return text
 
 
 def _without_edges(text: str) -> str:
