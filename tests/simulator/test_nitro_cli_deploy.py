@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,10 +33,25 @@ nitro-cli describe-enclaves > "$app.enclaves.json"
 found=$(jq -r --arg id "$id" '.[] | select(.EnclaveID == $id) | .Measurements.PCR0' \\
     "$app.enclaves.json")
 [ "$found" = "$(jq -r .Measurements.PCR0 "$app.build.json")" ]
+"${@:3}"
 nitro-cli console --enclave-id "$id" --disconnect-timeout 1 > "$app.console"
 nitro-cli terminate-enclave --enclave-id "$id" | jq -e .Terminated
 """
 
+# What a script of the parent has for a host program: it dials the enclave.
+HOST_PROGRAM = """\
+import json, socket, sys, time
+cid = json.load(open(sys.argv[1]))["EnclaveCID"]
+while True:
+    enclave = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+    try:
+        enclave.connect((cid, 5000))
+        break
+    except ConnectionResetError:  # Its program does not listen yet.
+        enclave.close()
+        time.sleep(0.05)
+print(json.loads(enclave.makefile().readline())["module_id"])
+"""
 
 MACHINES = ("m1", "m2")
 
@@ -47,7 +63,7 @@ def _here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed, which the script needs")
     try:
-        probe().choose(isolate=None)
+        probe().choose_for_boot()
     except NoRung as error:
         pytest.skip(f"no enclave boots here: {error}")
     folder = tmp_path_factory.mktemp("d")
@@ -55,6 +71,7 @@ def _here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     write_sample(folder / "sample")
     write_sample(folder / "broken", broken=True)
     (folder / "deploy.sh").write_text(SCRIPT)
+    (folder / "host.py").write_text(HOST_PROGRAM)
     yield folder
     for name in MACHINES:
         assert cli.main(["machine", "stop", "--machine", str(folder / name)]) == 0
@@ -95,6 +112,23 @@ def test_a_deployment_script_runs_twice_at_once(here: Path) -> None:
             assert "Enclave Image successfully created.\nStart allocating memory...\n" in err
             assert "sample enclave: listening" in (here / f"{app}.console").read_text()
     assert nitro_cli(here, "describe-enclaves") == (0, "[]\n", "")
+
+
+def test_a_deployment_script_runs_under_the_supervisor(here: Path) -> None:
+    """Its host program dials the enclave that its nitro-cli has run."""
+    with started(
+        here,
+        MACHINES[0],
+        *(sys.executable, "-m", "simulator.cli", "run", "--parent", "--"),
+        *("bash", "deploy.sh", "one", "sample", sys.executable, "host.py", "one.run.json"),
+    ) as script:
+        out, err = script.communicate()
+    assert script.returncode == 0, err
+    module_id, terminated = out.splitlines()
+    enclave_id = json.loads((here / "one.run.json").read_text())["EnclaveID"]
+    instance_id, _, number = enclave_id.partition("-enc")
+    assert module_id == f"{instance_id}-enc{number:0>16}"
+    assert terminated == "true"
 
 
 def test_bug_1_as_its_script_saw_it(here: Path) -> None:
