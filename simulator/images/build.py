@@ -82,8 +82,10 @@ def build_eif(  # noqa: PLR0913  # What metadata tell of an image are many thing
                 cmdline=parts.cmdline.encode(),
                 ramdisks=[Path(bootstrap.name), Path(application.name)],
                 metadata=identity(
-                    name=name or _name(image),
-                    version=version or image.identifier.removeprefix("sha256:"),
+                    name=_name(image) if name is None else name,
+                    version=image.identifier.removeprefix("sha256:")
+                    if version is None
+                    else version,
                     build_time=_now(),
                     build_tool=builder.name,
                     build_tool_version=builder.version,

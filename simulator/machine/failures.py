@@ -146,7 +146,7 @@ def signature_not_checked(error: str) -> Refused:
 
 def signature_wrong(error: str) -> Refused:
     """The image's certificate or signature is not valid."""
-    return _refused("E59", _COMMANDS, 98, f"Invalid signing certificate: {error}")
+    return _refused("E59", _COMMANDS, 97, f"Invalid signing certificate: {error}")
 
 
 def memory_not_available(remaining_mib: int, wanted_mib: int) -> Refused:

@@ -75,7 +75,8 @@ class Machine:
         """Launch an enclave; what run-enclave prints. Raises failures.Refused, CannotSimulate."""
         with self._lock:
             self._launching += 1
-            name = self._free_name(asked.enclave_name or asked.default_name)
+            wanted = asked.enclave_name
+            name = self._free_name(asked.default_name if wanted is None else wanted)
         try:
             enclave = self._launcher.run(asked, name, user, teller)
             answer = enclave.run_answer()

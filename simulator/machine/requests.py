@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any, Self
 
 DEFAULT_VERSION = "1.4.4"
@@ -61,7 +61,8 @@ class RunArguments:
     @property
     def path(self) -> str:
         """Of the image."""
-        return str(PurePosixPath(self.directory, self.eif_path)) if self.eif_path else ""
+        # As text: a slash at its end stays, by which no file is found.
+        return os.path.join(self.directory, self.eif_path) if self.eif_path else ""  # noqa: PTH118
 
     @property
     def default_name(self) -> str:

@@ -72,7 +72,7 @@ class _Asked:
             docker_uri=uri if ":" in uri else f"{uri}:latest",
             docker_folder=given.text("docker-dir"),
             output=given.text("output-file") or "",
-            name=given.text("name") or uri.partition(":")[0],
+            name=uri.partition(":")[0] if (name := given.text("name")) is None else name,
             version=given.text("version"),
             metadata=given.text("metadata"),
         )
@@ -166,7 +166,7 @@ def _check_kernel_configuration(path: Path) -> None:
         ) from error
 
 
-def _artifacts(session: Session) -> Path:
+def _artifacts(session: Session) -> Path | None:
     """The folder to work in, made if need be."""
     given, home = session.environ.get("NITRO_CLI_ARTIFACTS"), session.environ.get("HOME")
     if given is None and home is None:
@@ -177,6 +177,8 @@ def _artifacts(session: Session) -> Path:
             394,
         )
     path, line = (given, 376) if given is not None else (f"{home}/.nitro_cli/", 386)
+    if not path:
+        return None  # Rust makes it without a complaint; that there is none is found later.
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -185,11 +187,11 @@ def _artifacts(session: Session) -> Path:
     return Path(path)
 
 
-def _check_blobs(blobs: Path, kernel: str, artifacts: Path) -> None:
+def _check_blobs(blobs: Path, kernel: str, artifacts: Path | None) -> None:
     for name, error in _BLOBS:
         if not (blobs / (name or kernel)).is_file():
             raise _not_created(error, 147)
-    if not artifacts.is_dir():
+    if artifacts is None or not artifacts.is_dir():
         raise _not_created("ArtifactsPrefixError", 147)
 
 

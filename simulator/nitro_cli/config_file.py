@@ -9,12 +9,16 @@ on.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
+
+from simulator.nitro_cli.rust_text import display
 
 _U32 = 1 << 32
 _U64 = 1 << 64
+_LONGEST_INTEGER = 20
 
 
 class NotSerde(Exception):
@@ -38,22 +42,56 @@ class Settings:
 def settings(text: str) -> Settings:
     """The settings of a file. Raises NotSerde."""
     try:
-        members = json.loads(text)
+        members = json.loads(
+            text, parse_int=_integer, parse_constant=_constant, object_pairs_hook=_Members
+        )
         return _settings(members)
     except json.JSONDecodeError as error:
         raise NotSerde(_syntax(text, error)) from error
+    except RecursionError as error:
+        raise NotSerde(_at_end("recursion limit exceeded", text)) from error
     except _Wrong as error:
-        lines = text.splitlines() or [""]
-        raise NotSerde(_debug(str(error), len(lines), len(lines[-1]))) from error
+        raise NotSerde(_at_end(str(error), text)) from error
+
+
+def not_read(error: OSError) -> NotSerde:
+    """A file that opens and does not read."""
+    return NotSerde(_debug(display(error), 0, 0))
 
 
 class _Wrong(Exception):
     """A value that serde refuses."""
 
 
+class _Members(dict[str, Any]):
+    """An object, and which of its names came twice."""
+
+    def __init__(self, pairs: Sequence[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        names = [name for name, _ in pairs]
+        self.repeated = [name for name in names if names.count(name) > 1]
+
+
+def _integer(text: str) -> int | float:
+    """What is too long for 64 bits, and a negative zero, are no integers to serde_json."""
+    if len(text) <= _LONGEST_INTEGER and text != "-0":
+        return int(text)
+    if math.isinf(number := float(text)):
+        raise _Wrong("number out of range")
+    return number
+
+
+def _constant(_: str) -> NoReturn:
+    """NaN and its like are Python's alone."""
+    raise _Wrong("expected value")
+
+
 def _settings(members: Any) -> Settings:
-    if not isinstance(members, dict):
+    if not isinstance(members, _Members):
         raise _Wrong(f"invalid type: {_what(members)}, expected struct RunEnclavesArgs")
+    for name in members.repeated:
+        if name in Settings.__dataclass_fields__:
+            raise _Wrong(f"duplicate field `{name}`")
     ids = members.get("cpu_ids")
     return Settings(
         eif_path=_text(members, "eif_path"),
@@ -79,6 +117,8 @@ def _text(members: Mapping[str, Any], name: str) -> str:
     value = _required(members, name)
     if not isinstance(value, str):
         raise _Wrong(f"invalid type: {_what(value)}, expected a string")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise _Wrong("invalid unicode code point")
     return value
 
 
@@ -129,10 +169,14 @@ def _what(value: Any) -> str:  # noqa: PLR0911  # A table.
 
 def _syntax(text: str, error: json.JSONDecodeError) -> str:
     if not text.strip() or error.pos >= len(text.rstrip()):
-        lines = text.splitlines() or [""]
-        return _debug("EOF while parsing a value", len(lines), len(lines[-1]))
+        return _at_end("EOF while parsing a value", text)
     said = "trailing characters" if error.msg == "Extra data" else "expected value"
     return _debug(said, error.lineno, error.colno)
+
+
+def _at_end(said: str, text: str) -> str:
+    lines = text.splitlines() or [""]
+    return _debug(said, len(lines), len(lines[-1]))
 
 
 def _debug(said: str, line: int, column: int) -> str:

@@ -23,6 +23,9 @@ from simulator.nitro_cli.terminate import chosen
 
 _ACTION = "Enclave Console"
 _U64_MAX = (1 << 64) - 1
+_LONGEST_TIMER = (1 << 63) - 1
+_AT_MOST = 1e6
+"""Seconds to wait at once: poll(2) has milliseconds in 32 bits."""
 _CONNECT_SECONDS = 20.0
 _ENDS_WITHIN_SECONDS = 0.5
 _PAUSE_SECONDS = 0.01
@@ -79,10 +82,17 @@ def attach(session: Session, enclave: Enclave, seconds: int | None) -> int:
     with within("Connect to enclave console", _FAILED, action=_ACTION):
         with _connected(session, cid) as console:
             session.print("Successfully connected to the console.")
-            ended = _show(console, None if seconds is None else time.monotonic() + seconds)
+            ended = _show(console, _deadline(seconds))
         if ended and not _runs(session, enclave):
             raise _not_connected()
     return 0
+
+
+def _deadline(seconds: int | None) -> float | None:
+    """When to leave it, if ever: a timer that is set to 0 never rings (timerfd_settime(2))."""
+    if seconds is not None and seconds > _LONGEST_TIMER:
+        raise failed("E12", "Failed to arm timerfd: Error(22)", "src/utils.rs", 187)
+    return time.monotonic() + seconds if seconds else None
 
 
 def _runs(session: Session, enclave: Enclave) -> bool:
@@ -122,8 +132,10 @@ def _show(console: socket.socket, deadline: float | None) -> bool:
     poll = select.poll()
     poll.register(console, select.POLLIN)
     while True:
-        remaining = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-        if not poll.poll(remaining):
+        remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
+        if not poll.poll(None if remaining is None else min(remaining, _AT_MOST) * 1000):
+            if remaining is not None and remaining > _AT_MOST:
+                continue
             return False
         try:
             data = console.recv(_AT_ONCE)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Container
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from simulator.nitro_cli.command_line import Given
-from simulator.nitro_cli.config_file import NotSerde, Settings, settings
+from simulator.nitro_cli.config_file import NotSerde, Settings, not_read, settings
 from simulator.nitro_cli.console import attach
 from simulator.nitro_cli.enclaves import DaemonFailed, all_enclaves, ask, no_answers, pretty
 from simulator.nitro_cli.numbers import NotANumber, unsigned
@@ -93,13 +92,13 @@ def _name(asked: Settings, taken: Container[str]) -> str:
 
 def _from_file(path: str) -> Settings:
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise failed(
             "E19", f"Failed to open config file: {debug(error)}", _PARSER, 47, (path, "Open")
         ) from error
     try:
-        asked = settings(text)
+        asked = settings(_content(descriptor))
     except NotSerde as error:
         raise failed("E17", f"Invalid JSON format for config file: {error}", _PARSER, 55) from error
     if asked.cpu_count is None and asked.cpu_ids is None:
@@ -108,6 +107,17 @@ def _from_file(path: str) -> Settings:
         raise failed("E02", "`cpu-count` and `cpu-ids` cannot be used together", _PARSER, 67)
     # The file alone counts: --attach-console beside --config does nothing.
     return replace(asked, debug_mode=asked.debug_mode or asked.attach_console)
+
+
+def _content(descriptor: int) -> str:
+    """All of a file that opens, which a folder does too. Raises NotSerde."""
+    try:
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read().decode(errors="surrogateescape")
+    except OSError as error:
+        raise not_read(error) from error
+    finally:
+        os.close(descriptor)
 
 
 def _from_words(session: Session, given: Given) -> Settings:

@@ -180,6 +180,14 @@ def test_a_configuration_file(machine: World, tmp_path: Path) -> None:
         (json.dumps(CONFIG | {"memory_mib": None}), 17, "invalid type: null, expected u64"),
         (json.dumps(CONFIG | {"cpu_ids": {}}), 17, "invalid type: map, expected a sequence"),
         (json.dumps(CONFIG | {"memory_mib": True}), 17, "invalid type: boolean `true`"),
+        (json.dumps(CONFIG) + "\ufeff", 17, 'Error("trailing characters"'),
+        (json.dumps(CONFIG | {"x": float("nan")}), 17, 'Error("expected value"'),
+        ('{"memory_mib": 1' + "0" * 5000 + "}", 17, 'Error("number out of range"'),
+        ('{"memory_mib": -0, "eif_path": "x"}', 17, "invalid type: floating point `-0.0`"),
+        ('{"eif_path": "x", "y": 1, "y": 2, "eif_path": "z"}', 17, "duplicate field `eif_path`"),
+        (r'{"eif_path": "\ud800"}', 17, "invalid unicode code point"),
+        ('{"eif_path": "\udcff"}', 17, "invalid unicode code point"),
+        ("[" * 100_000, 17, 'Error("recursion limit exceeded"'),
         (json.dumps(CONFIG | {"cpu_count": None}), 1, "Missing both `cpu-count` and `cpu-ids`"),
         (json.dumps(CONFIG | {"cpu_ids": [1]}), 2, "`cpu-count` and `cpu-ids` cannot be used"),
     ],
@@ -188,11 +196,17 @@ def test_bad_configuration_files(
     machine: World, tmp_path: Path, text: str, code: int, root: str
 ) -> None:
     file = tmp_path / "config.json"
-    file.write_text(text)
+    file.write_bytes(text.encode(errors="surrogateescape"))
     finished = machine.run("run-enclave", "--config", str(file))
     assert finished.exit_code == code
     assert root in finished.error_logs[0]
     assert machine.asked == []
+
+
+def test_a_folder_for_a_configuration_file(machine: World) -> None:
+    finished = machine.run("run-enclave", "--config", "/")
+    assert finished.exit_code == 17
+    assert 'Error("Is a directory (os error 21)", line: 0, column: 0)' in finished.error_logs[0]
 
 
 def test_a_missing_configuration_file(machine: World) -> None:
@@ -355,9 +369,28 @@ def test_a_console_is_left_after_the_time_that_was_given(machine: World) -> None
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(machine.folder.console(16)))
         listener.listen()
-        finished = machine.run("console", "--enclave-id", ID, "--disconnect-timeout", "0")
+        finished = machine.run("console", "--enclave-id", ID, "--disconnect-timeout", "1")
     assert (finished.exit_code, finished.stderr) == (0, "")
     assert finished.stdout == CONSOLE.removesuffix("boot\n")
+
+
+# 0 sets no timer; the third does not fit into poll(2)'s milliseconds.
+@pytest.mark.parametrize("timeout", ["0", "5", "9999999999", str((1 << 63) - 1)])
+def test_a_console_that_ends_in_time(machine: World, timeout: str) -> None:
+    thread = console(machine, b"boot\n", alive=False)
+    finished = machine.run("console", "--enclave-id", ID, "--disconnect-timeout", timeout)
+    thread.join()
+    assert (finished.exit_code, finished.stdout) == (45, CONSOLE)
+
+
+def test_a_time_that_no_timer_takes(machine: World) -> None:
+    thread = console(machine, b"", alive=True)
+    finished = machine.run("console", "--enclave-id", ID, "--disconnect-timeout", str(1 << 63))
+    thread.join()
+    assert (finished.exit_code, subactions(finished)[-1]) == (
+        12,
+        "Failed to arm timerfd: Error(22)",
+    )
 
 
 def test_no_console_to_connect_to(machine: World) -> None:

@@ -81,6 +81,22 @@ def test_build_with_everything(here: World) -> None:
     assert told["CustomMetadata"] == {"commit": "4e2d1bf"}
 
 
+def test_an_empty_name_is_a_name(here: World) -> None:
+    assert here.run(*BUILD, "--name", "", "--version", "").exit_code == 0
+    told = Eif.open(Path("out.eif")).metadata()
+    assert told is not None
+    assert (told["ImageName"], told["ImageVersion"]) == ("", "")
+
+
+def test_a_folder_for_artifacts_that_has_no_name(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NITRO_CLI_ARTIFACTS", "")
+    finished = here.run(*BUILD)
+    assert finished.exit_code == 48
+    assert root(finished) == "Failed to create EIF image: ArtifactsPrefixError"
+
+
 def test_build_of_a_dockerfile(here: World) -> None:
     Path("context").mkdir()
     Path("context/Dockerfile").write_text('FROM scratch\nCMD ["/app"]\n')

@@ -90,6 +90,16 @@ def test_an_enclave_is_run_described_and_terminated(machine: Instance, eif: Path
     assert machine.ask("status").value["cpu_pool"] == {"free": [1, 3], "used": []}
 
 
+def test_an_empty_name_is_a_name(machine: Instance, eif: Path) -> None:
+    assert machine.run(eif, enclave_name="").value["EnclaveName"] == ""
+
+
+def test_a_slash_after_the_images_name_finds_no_file(machine: Instance, eif: Path) -> None:
+    failure = machine.run(eif, eif_path=f"{eif}/").failure
+    assert (failure.code, failure.infos) == ("E19", (f"{eif}/", "Open"))
+    assert "kind: NotADirectory" in failure.subactions[0]
+
+
 def test_a_relative_path_is_of_the_commands_directory(machine: Instance, eif: Path) -> None:
     machine.run(eif, eif_path="hello.eif", directory=str(eif.parent)).value  # noqa: B018
     gone = machine.run(eif, eif_path="nope.eif", directory=str(eif.parent))
@@ -319,7 +329,7 @@ def test_pages_of_another_node(tmp_path: Path, eif: Path) -> None:
     ("is_signature", "line", "text"),
     [
         (False, 88, 'Failed to create EIF signature checker: "no \\"EIF\\""'),
-        (True, 98, 'Invalid signing certificate: "no \\"EIF\\""'),
+        (True, 97, 'Invalid signing certificate: "no \\"EIF\\""'),
     ],
 )
 def test_an_image_that_the_check_refuses(
