@@ -112,6 +112,10 @@ def _name(image: ContainerImage) -> str:
     return Path(image.source).resolve().name
 
 
+def _digest(image: ContainerImage) -> str:
+    return image.identifier.removeprefix("sha256:")
+
+
 def _now() -> str:
     """As Rust's chrono writes it."""
     seconds, nanoseconds = divmod(time.time_ns(), _NANOSECONDS)
