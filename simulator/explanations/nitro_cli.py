@@ -136,8 +136,11 @@ _BUILDING = (
     ),
     Explanation(
         id="host.signing",
-        error="[ E60 ] EIF signing error.",
-        texts=("Failed to create EifSigner", "[ E60 ] EIF signing error"),
+        error="[ E60 ] Signing error.",
+        texts=(
+            "Signing error. Such error appears if incorrect key or certificate paths",
+            "Failed to create EifSigner",
+        ),
         code="E60",
         meaning="The certificate or the private key cannot be used to sign the image.",
         fix="Give both --signing-certificate and --private-key: PEM files that belong together.",
@@ -462,7 +465,11 @@ _RUNNING = (
     Explanation(
         id="host.enclave-name",
         error="[ E58 ] Naming error.",
-        texts=("No enclave matched the given name", "Conflicting enclave names have been found"),
+        texts=(
+            "Naming error. Such error appears when trying to perform an enclave operation",
+            "No enclave matched the given name",
+            "Conflicting enclave names have been found",
+        ),
         code="E58",
         meaning="No enclave has this name, or several have it.",
         fix="nitro-cli describe-enclaves shows the names; a second one gets _1 added.",

@@ -25,7 +25,7 @@ _COMMAND_LINES = {
         "reboot=k panic=30 pci=off nomodules console=ttyS0 random.trust_cpu=on root=/dev/ram0"
     ),
 }
-"""Those of nitro-cli 1.4.4 and 1.5.0 (documented)."""
+"""Those of nitro-cli 1.4.4 and 1.5.0, read in its package (inferred)."""
 
 _KERNEL_NAMES = {"amd64": "bzImage", "arm64": "Image"}
 _KERNEL_CONFIG = (

@@ -37,7 +37,7 @@ class ImageConfig:
 
     @property
     def command(self) -> tuple[str, ...]:
-        """What the enclave's init runs: Cmd, or else Entrypoint, and never both (documented).
+        """What the enclave's init runs: Cmd, or else Entrypoint, and never both (reported).
 
         nitro-cli takes Cmd if it is not null, so that an Entrypoint beside it is dropped without a
         word. A Cmd that is the empty list counts as one: the list of arguments is then empty, and

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.explanations import explain
+from simulator.explanations import explain, nitro_cli
+from simulator.nitro_cli.errors import ERRORS
 
 BUG_1 = """\
 [    0.171230] nsm: loading out-of-tree module taints kernel.
@@ -109,3 +110,10 @@ def test_a_number_alone_or_beside_the_name_of_its_program(code: str, expected: s
 
 def test_the_code_behind_which_the_reason_stands_is_not_shown_beside_it() -> None:
     assert ids("E39, after the enclave's E22") == ["host.cpu-count"]
+
+
+def test_the_messages_that_nitro_cli_prints_are_found() -> None:
+    explained = {one.code: one.id for one in nitro_cli.EXPLANATIONS if one.code}
+    assert {code: ids(ERRORS[code].message(())) for code in explained} == {
+        code: [one] for code, one in explained.items()
+    }
