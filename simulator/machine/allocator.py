@@ -118,14 +118,16 @@ class _Script:
 
     def _parse(self) -> dict[str, str]:
         try:
-            content = (self.host.root / CONFIGURATION.lstrip("/")).read_text(errors="replace")
+            # Carriage returns are kept: bash does not know them as part of a line's end.
+            raw = (self.host.root / CONFIGURATION.lstrip("/")).read_bytes()
         except OSError as error:
             self._complain(_LINE_OF_READER, f"{CONFIGURATION}: {error.strerror}")
-            content = ""
+            raw = b""
         configured: dict[str, str] = {}
         started = False
         # `while read line` ends at a line without its line feed, before it has seen it.
-        for number, unread in enumerate(content.split("\n")[:-1], start=1):
+        lines = raw.decode(errors="replace").split("\n")[:-1]
+        for number, unread in enumerate(lines, start=1):
             line = unread.strip(" \t")
             if _COMMENT.match(line):
                 continue

@@ -110,6 +110,20 @@ def test_a_blank_line_is_an_unexpected_key(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "last"),
+    [
+        (
+            "---\r\nmemory_mib: 64\r\ncpu_count: 2\r\n",
+            "Config error: missing memory reservation (`memory_mib`).",
+        ),
+        ("---\nmemory_mib: 64\ncpu_count: 2\r\n", "The CPU count value (2\r) is invalid."),
+    ],
+)
+def test_lines_that_end_as_in_windows(tmp_path: Path, text: str, last: str) -> None:
+    assert allocated(host_of(tmp_path), text).lines[-1] == f"Error: {last}"
+
+
 def test_quotes_and_spaces_around_values(tmp_path: Path) -> None:
     outcome = allocated(host_of(tmp_path), '---\nmemory_mib:   "256"\n  cpu_count: "2"  \n')
     assert outcome.lines[-1] == "Successfully allocated Nitro Enclaves resources: 256 MiB, 2 CPUs"
