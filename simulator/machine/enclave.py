@@ -27,6 +27,8 @@ class Enclave:
     debug_mode: bool
     user: int
     """Who ran it."""
+    logs: str | None
+    """The folder of its process's log files, if not the instance's own."""
     image: Image
     nsm: Nsm
     booted: Booted

@@ -105,7 +105,7 @@ class _Launch:
     stack: ExitStack
 
     def run(self, name: str, user: int) -> Enclave:
-        asked, log = self.asked, self.launcher.log
+        asked, log = self.asked, self._log
         log.info(571, f"Enclave process PID: {os.getpid()}")
         log.info(479, "Received command: Run")
         eif = _opened(asked)
@@ -123,6 +123,10 @@ class _Launch:
         enclave = self._start(eif, slot, name, user)
         log.info(281, f"Enclave ID = {enclave.enclave_id}")
         return enclave
+
+    @property
+    def _log(self) -> ProcessLog:
+        return self.launcher.log.of_command(self.asked.logs)
 
     def _check_cpus(self) -> None:
         asked, host = self.asked, self.launcher.host
@@ -227,6 +231,7 @@ class _Launch:
             cid=cid,
             debug_mode=self.asked.debug_mode,
             user=user,
+            logs=self.asked.logs,
             image=image,
             nsm=nsm,
             booted=booted,
@@ -277,7 +282,7 @@ class _Launch:
 
     def _not_booted(self, reason: str, error: str) -> Refused:
         text = f"Waiting on enclave to boot failed with error {error}. Terminating the enclave..."
-        self.launcher.log.error(424, text)
+        self._log.error(424, text)
         self.teller.notice(
             "The enclave did not boot, and nitro-cli does not tell why. What is known here: "
             f"{reason.rstrip('.')}."

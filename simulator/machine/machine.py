@@ -232,7 +232,8 @@ class Machine:
             closing.wait(_END_SECONDS)
 
     def _log_of(self, enclave: Enclave) -> ProcessLog:
-        return self._log.of_enclave(enclave.uid, enclave.booted.process_id)
+        log = self._log.of_command(enclave.logs)
+        return log.of_enclave(enclave.uid, enclave.booted.process_id)
 
 
 def _make_socket(path: Path) -> None:

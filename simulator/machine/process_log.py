@@ -26,6 +26,10 @@ class ProcessLog:
     name: str = "enc-xxxxxxx"
     """Until the enclave has its id."""
 
+    def of_command(self, folder: str | None) -> ProcessLog:
+        """The same where a command's NITRO_CLI_LOGS_PATH is: its enclave process inherits it."""
+        return self if folder is None else replace(self, path=Path(folder, self.path.name))
+
     def of_enclave(self, slot_uid: int, process: int) -> ProcessLog:
         """The same from the launch on."""
         return replace(self, name=f"enc-{slot_uid:x}", process=process)

@@ -31,6 +31,8 @@ class RunArguments:
     enclave_cid: int | None = None
     debug_mode: bool = False
     enclave_name: str | None = None
+    logs: str | None = None
+    """The folder of log files, where the environment of the command names one."""
     version: str = DEFAULT_VERSION
     """Of nitro-cli: its enclave process is that of the command."""
 
@@ -50,6 +52,7 @@ class RunArguments:
             enclave_cid=_optional(given.get("enclave_cid"), "enclave_cid", _U64),
             debug_mode=given.get("debug_mode") is True,
             enclave_name=_text(given, "enclave_name") if "enclave_name" in given else None,
+            logs=_text(given, "logs") if "logs" in given else None,
             version=_text({"version": DEFAULT_VERSION, **given}, "version"),
         )
 

@@ -17,7 +17,7 @@ Requests:
 
     run        eif_path, directory (of the command, for relative paths), memory_mib, cpu_count or
                cpu_ids, enclave_cid (absent: any), debug_mode, enclave_name (absent: the image's),
-               version (of nitro-cli; absent: 1.4.4)
+               logs (absent: the instance's own folder), version (of nitro-cli; absent: 1.4.4)
                answer: the object that run-enclave prints, in its order
     describe   answer: a list of the objects that describe-enclaves --metadata prints, in its order
     terminate  enclave_id; answer: the object that terminate-enclave prints, or null for a user who

@@ -64,6 +64,8 @@ def _arguments(session: Session, asked: Settings, name: str) -> dict[str, Any]:
         arguments["cpu_ids"] = list(asked.cpu_ids)
     else:
         arguments["cpu_count"] = asked.cpu_count
+    if (logs := session.named_logs) is not None:
+        arguments["logs"] = logs
     if asked.enclave_cid:
         arguments["enclave_cid"] = asked.enclave_cid
     return arguments

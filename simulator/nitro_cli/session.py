@@ -92,6 +92,11 @@ class Session:
         return self._place(*_LOGS)
 
     @property
+    def named_logs(self) -> str | None:
+        """That folder, if the environment names it."""
+        return str(self.logs.actual.absolute()) if _LOGS[0] in self.environ else None
+
+    @property
     def sockets(self) -> Place:
         """The folder of the enclave processes' sockets.
 

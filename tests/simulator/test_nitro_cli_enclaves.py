@@ -75,6 +75,16 @@ def test_memory_has_a_unit(machine: World, memory: str, mib: int) -> None:
     assert machine.asked[0]["arguments"]["memory_mib"] == mib
 
 
+def test_the_enclaves_process_is_told_where_logs_go(
+    machine: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts(machine)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NITRO_CLI_LOGS_PATH", ".")
+    assert machine.run(*RUN).exit_code == 0
+    assert Path(machine.asked[0]["arguments"]["logs"]) == tmp_path
+
+
 def test_the_cid_0_is_any(machine: World) -> None:
     starts(machine)
     finished = machine.run(*RUN, "--enclave-cid", "0")

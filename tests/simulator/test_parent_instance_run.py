@@ -415,6 +415,19 @@ def test_an_enclave_that_ends_is_gone_and_nobody_is_told(machine: Instance, eif:
     assert machine.run(eif).value["EnclaveName"] == "hello"
 
 
+def test_the_log_of_an_enclave_is_where_its_command_had_it(
+    machine: Instance, eif: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "nitro_enclaves.log"
+    log.touch()
+    started = machine.run(eif, logs=str(tmp_path)).value
+    machine.ask("terminate", enclave_id=started["EnclaveID"]).value  # noqa: B018
+    told = log.read_text()
+    assert "] Received command: Run\n" in told
+    assert told.endswith("] Enclave has completed termination.\n")
+    assert not machine.file("/var/log/nitro_enclaves/nitro_enclaves.log").read_text()
+
+
 def test_who_did_not_run_it_may_not_end_it(machine: Instance, eif: Path) -> None:
     enclave = machine.broker.machine
     started = machine.run(eif).value
