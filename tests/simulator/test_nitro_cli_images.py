@@ -164,6 +164,18 @@ def test_an_output_that_is_no_file(here: World) -> None:
     assert here.run(*BUILD[:-1], "/dev/null").exit_code == 0
 
 
+def test_an_output_in_a_folder_that_takes_no_other_file(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = Path("out.eif")
+    file.touch()
+    before = file.stat().st_ino
+    monkeypatch.setattr(os, "access", lambda path, mode: path != Path.cwd() or mode != os.W_OK)
+    assert here.run(*BUILD).exit_code == 0
+    assert file.stat().st_ino == before
+    assert measure(file)
+
+
 def test_a_command_line_that_does_not_read(here: World) -> None:
     place = here.folder.on_instance(f"{BLOBS}/cmdline")
     place.write_bytes(b"\xff")
