@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ from simulator.machine.parts import (
     Parts,
     UnreadableImage,
 )
-from simulator.machine.process_log import ProcessLog
+from simulator.machine.process_log import MANAGER, ProcessLog
 from simulator.machine.requests import RunArguments
 from simulator.nitro_cli.rust_text import debug
 
@@ -177,10 +178,12 @@ class _Launch:
             raise failures.signature_not_checked(reason) from error
 
     def _take_memory(self, eif: _Eif, slot: Slot) -> None:
-        wanted, host = self.asked.memory, self.launcher.host
+        wanted, host, log = self.asked.memory, self.launcher.host, self._log
+        log.info(353, f"Allocating memory regions to hold {wanted} bytes.", file=MANAGER)
         missing = memory.allocate(host.driver, slot, wanted)
         if missing:
             raise failures.memory_not_available(missing // _MIB, wanted // _MIB)
+        log.info(435, _allocated(slot), file=MANAGER)
         if not _may_touch(host.pages, slot):
             raise failures.eif_not_read(debug(_BAD_ADDRESS))
         try:
@@ -194,6 +197,7 @@ class _Launch:
                 host.driver.add_regions(slot, page, number)
             except IoctlFailed as failed:
                 raise failures.region_not_set(str(failed)) from failed
+        log.info(675, "Finished initializing memory.", file=MANAGER)
 
     def _take_cpus(self, slot: Slot) -> None:
         cpus = self.asked.cpu_ids
@@ -308,6 +312,14 @@ def _check_size(asked: RunArguments, eif: _Eif) -> None:
     if _TIMES_IMAGE * eif.size > asked.memory:
         least = -(-eif.size // _MIB) * _TIMES_IMAGE
         raise failures.below_four_times(asked.memory_mib, least)
+
+
+def _allocated(slot: Slot) -> str:
+    counts: Counter[int] = Counter()
+    for page, number in slot.pages.items():
+        counts[page.size // _MIB] += number
+    listed = [f"{number} page(s) of {size} MB" for size, number in sorted(counts.items()) if number]
+    return f"Allocated {counts.total()} region(s): {', '.join(listed)}"
 
 
 def _may_touch(pages: HugePages, slot: Slot) -> bool:

@@ -17,12 +17,12 @@ from typing import Any
 
 from simulator.interpose.tree import remove
 from simulator.machine import failures
-from simulator.machine.enclave import EMPTY, TERMINATING, Enclave
+from simulator.machine.enclave import EMPTY, RUNNING, TERMINATING, Enclave
 from simulator.machine.launch import Launcher, Teller
 from simulator.machine.making import Host
 from simulator.machine.parts import Parts
+from simulator.machine.process_log import CONNECTION, ProcessLog
 from simulator.machine.process_log import PATH as PROCESS_LOG
-from simulator.machine.process_log import ProcessLog
 from simulator.machine.requests import RunArguments
 from simulator.nitro_cli.rust_text import debug
 
@@ -97,18 +97,22 @@ class Machine:
         """
         with self._lock:
             enclave = self._enclaves.get(enclave_id)
-            if enclave is None or enclave.state == TERMINATING:
+            if enclave is None or enclave.state != RUNNING:
                 error = FileNotFoundError(2, os.strerror(2))
                 failure = failures.no_such_enclave(debug(error)).failure
                 raise failures.Refused(failure.within(action=failures.TERMINATE))
             if user not in (enclave.user, _ROOT_USER):
                 self._log_of(enclave).warn(
-                    197, f"The requester with uid {user} is not allowed to perform 'Terminate'."
+                    197,
+                    f"The requester with uid {user} is not allowed to perform 'Terminate'.",
+                    file=CONNECTION,
                 )
                 return None
             enclave.state = TERMINATING
         self._end(enclave)
-        self._log_of(enclave).info(315, "Enclave has completed termination.")
+        log = self._log_of(enclave)
+        log.info(315, "Enclave has completed termination.")
+        log.info(541, f"Enclave process {enclave.booted.process_id} exited event loop.")
         teller.say(f"Successfully terminated enclave {enclave.enclave_id}.")
         return {"EnclaveName": enclave.name, "EnclaveID": enclave.enclave_id, "Terminated": True}
 
@@ -160,7 +164,7 @@ class Machine:
         """End all enclaves."""
         for enclave in self.enclaves:
             with self._lock:
-                if enclave.state == TERMINATING:
+                if enclave.state != RUNNING:
                     continue
                 enclave.state = TERMINATING
             self._end(enclave)
@@ -191,7 +195,7 @@ class Machine:
         poll.poll()
         os.close(ended)
         with self._lock:
-            if enclave.state == TERMINATING:
+            if enclave.state != RUNNING:  # It is being terminated, or has been.
                 return
             enclave.state = TERMINATING
             # Its process ends at once, and with it what it had: who looks sees neither.

@@ -1,6 +1,6 @@
 """/var/log/nitro_enclaves/nitro_enclaves.log, as far as an enclave's own process writes it.
 
-Format and lines: src/common/logger.rs and src/enclave_proc/mod.rs of v1.4.4, `inferred`. A log that
+Format and lines: src/common/logger.rs and src/enclave_proc of v1.4.4, `inferred`. A log that
 cannot be written stops nobody.
 """
 
@@ -14,6 +14,8 @@ from pathlib import Path
 
 PATH = "/var/log/nitro_enclaves/nitro_enclaves.log"
 _PROCESS = "src/enclave_proc/mod.rs"
+CONNECTION = "src/enclave_proc/connection.rs"
+MANAGER = "src/enclave_proc/resource_manager.rs"
 _COMMON = "src/common/mod.rs"
 
 
@@ -34,13 +36,13 @@ class ProcessLog:
         """The same from the launch on."""
         return replace(self, name=f"enc-{slot_uid:x}", process=process)
 
-    def info(self, line: int, text: str) -> None:
+    def info(self, line: int, text: str, *, file: str = _PROCESS) -> None:
         """A line about progress."""
-        self._write("INFO", _PROCESS, line, text)
+        self._write("INFO", file, line, text)
 
-    def warn(self, line: int, text: str) -> None:
+    def warn(self, line: int, text: str, *, file: str = _PROCESS) -> None:
         """A line about something unusual."""
-        self._write("WARN", _PROCESS, line, text)
+        self._write("WARN", file, line, text)
 
     def error(self, line: int, text: str) -> None:
         """A line of notify_error."""

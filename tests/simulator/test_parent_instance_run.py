@@ -423,8 +423,16 @@ def test_the_log_of_an_enclave_is_where_its_command_had_it(
     started = machine.run(eif, logs=str(tmp_path)).value
     machine.ask("terminate", enclave_id=started["EnclaveID"]).value  # noqa: B018
     told = log.read_text()
-    assert "] Received command: Run\n" in told
-    assert told.endswith("] Enclave has completed termination.\n")
+    assert [line.rpartition("] ")[2] for line in told.splitlines()][1:] == [
+        "Received command: Run",
+        "Allocating memory regions to hold 134217728 bytes.",
+        "Allocated 64 region(s): 64 page(s) of 2 MB",
+        "Finished initializing memory.",
+        f"Enclave ID = {started['EnclaveID']}",
+        "Enclave has completed termination.",
+        f"Enclave process {started['ProcessID']} exited event loop.",
+    ]
+    assert "][src/enclave_proc/resource_manager.rs:435] Allocated" in told
     assert not machine.file("/var/log/nitro_enclaves/nitro_enclaves.log").read_text()
 
 
