@@ -394,9 +394,11 @@ def test_a_console_that_ends_in_time(machine: World, timeout: str) -> None:
 
 
 def test_a_time_that_no_timer_takes(machine: World) -> None:
-    thread = console(machine, b"", alive=True)
-    finished = machine.run("console", "--enclave-id", ID, "--disconnect-timeout", str(1 << 63))
-    thread.join()
+    machine.enclaves = [enclave(Flags="DEBUG_MODE")]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(machine.folder.console(16)))
+        listener.listen()
+        finished = machine.run("console", "--enclave-id", ID, "--disconnect-timeout", str(1 << 63))
     assert (finished.exit_code, subactions(finished)[-1]) == (
         12,
         "Failed to arm timerfd: Error(22)",
