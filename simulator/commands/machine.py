@@ -366,7 +366,7 @@ def _ask(path: Path, command: str) -> Any:
     answer = None
     for message in request(MachineFolder(path), command):
         match message:
-            case {"notice": str(text)}:
+            case {"notice": str(text)} | {"warning": str(text)}:
                 print(f"attested-kms machine: {text}", file=sys.stderr)
             case {"answer": given}:
                 answer = given

@@ -2,7 +2,8 @@
 
 Started with the machine's folder by `simulator.nitro_cli.connection`, which has the protocol. Of
 two started at once, one gets the lock and the other ends. It holds no stream, folder or terminal of
-whoever started it. An enclave does not outlive it, and it ends in order at SIGTERM and SIGINT.
+whoever started it. An enclave does not outlive it, and it ends in order at SIGTERM and SIGINT, and
+where its folder has been removed: nobody could ask it any more.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from time import monotonic, sleep
 
 from simulator.interpose.places import PARENT_CID, Places
 from simulator.machine.configuration import BadConfiguration, Configuration
-from simulator.machine.conversation import Listener, Notices
+from simulator.machine.conversation import Listener, Warnings, turn_away
 from simulator.machine.late_parts import late_parts, warm
 from simulator.machine.machine import Machine
 from simulator.machine.making import CannotMake, Host, ensure_made
@@ -35,6 +36,8 @@ _log = logging.getLogger(__name__)
 
 _MOST_CONNECTIONS = 128
 _BREATH_SECONDS = 0.1
+_LOOK_SECONDS = 5.0
+"""How often it looks whether its folder is there still."""
 _HYPERVISOR_CID = 0
 _LONGEST_LOG = 1 << 20
 
@@ -62,13 +65,14 @@ class Broker:
         self._last = monotonic()
         self._stopping = False
         self._waker, self._woken = socket.socketpair()
-        self._notices = Notices()
+        self._warnings = Warnings()
         try:
             ensure_made(folder.path)
             configuration = Configuration.read(folder.path / "machine.json")
             lost = read_state(folder.path / "state.json")
             if lost:
-                self._notices.add(_obituary(lost))
+                _log.warning("%s", _obituary(lost))
+                self._warnings.add(_obituary(lost))
             host = Host.open(folder.path, configuration)
             self.machine = Machine(
                 folder.path, host, parts(folder.path, configuration), self._keep_state
@@ -85,8 +89,9 @@ class Broker:
             ) from error
         self._idle_seconds = configuration.idle_seconds
         self._listener = Listener(
-            folder.path, self.machine, self._notices, self.stop, installation(), warm
+            folder.path, self.machine, lost, self._warnings, self.stop, installation()
         )
+        self._warm, self._is_cold = warm, Lock()
         self._keep_state()
 
     def stop(self) -> None:
@@ -98,13 +103,15 @@ class Broker:
     def serve(self) -> None:
         """Answer until told to stop, or until nobody has needed the machine for a while."""
         try:
-            while self._listen():
-                # Somebody has come in at the last moment.
-                self._socket = self._bound()
+            with self._socket as listener:
+                self._accept_until_idle(listener)
+                while not self._stopping and self._has_come(listener):
+                    self._accept_until_idle(listener)
         finally:
-            self.machine.close()
             with suppress(OSError):
-                self._folder.socket.unlink()
+                if self._can_be_found:
+                    self._folder.socket.unlink()
+            self.machine.close()
             self._let_go()
 
     def _let_go(self) -> None:
@@ -116,29 +123,46 @@ class Broker:
         with suppress(FileNotFoundError):
             self._folder.socket.unlink()
         listener.bind(str(self._folder.socket))
+        self._inode = self._folder.socket.stat().st_ino
         listener.listen(_MOST_CONNECTIONS)
         listener.setblocking(False)
         return listener
 
-    def _listen(self) -> bool:
-        """Whether to listen on: false once it is to end, and nobody has come in at the last."""
-        with self._socket as listener:
-            self._accept_until_idle(listener)
-            with suppress(OSError):
-                self._folder.socket.unlink()
-            return not self._stopping and self._accept(listener)
+    @property
+    def _can_be_found(self) -> bool:
+        """Whether the socket is where clients look. Folders are removed with all they hold."""
+        try:
+            return self._folder.socket.stat().st_ino == self._inode
+        except OSError:
+            return False
+
+    def _has_come(self, listener: socket.socket) -> bool:
+        """Whether somebody has come in at the last moment; else nobody can any more."""
+        if not self._can_be_found:
+            return False
+        # Put aside, and not removed: the socket has a queue.
+        aside = self._folder.socket.with_suffix(".ending")
+        try:
+            self._folder.socket.rename(aside)
+            if self._accept(listener):
+                aside.rename(self._folder.socket)
+                return True
+            aside.unlink()
+        except OSError as error:
+            _log.warning("The socket %s cannot be used: %s", self._folder.socket, error)
+        return False
 
     def _accept_until_idle(self, listener: socket.socket) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(listener, selectors.EVENT_READ)
             selector.register(self._waker, selectors.EVENT_READ)
-            while not self._stopping:
+            while not self._stopping and self._can_be_found:
                 remaining = self._idle_seconds - (monotonic() - self._last)
                 if self._is_needed:
                     remaining = self._idle_seconds
                 elif remaining <= 0:
                     return
-                for key, _ in selector.select(max(0.01, remaining)):
+                for key, _ in selector.select(min(max(0.01, remaining), _LOOK_SECONDS)):
                     if key.fileobj is listener:
                         self._accept(listener)
 
@@ -162,20 +186,32 @@ class Broker:
             anybody = True
             self._last = monotonic()
             if not self._room.acquire(blocking=False):
-                connection.close()
+                turn_away(connection, f"{_MOST_CONNECTIONS} others ask")
                 continue
             with self._open_lock:
                 self._open += 1
-            Thread(target=self._converse, args=(connection,), daemon=True).start()
+            try:
+                Thread(target=self._converse, args=(connection,), daemon=True).start()
+            except RuntimeError as error:  # This user's processes and threads are too many.
+                _log.warning("Nobody can be listened to: %s", error)
+                turn_away(connection, "no thread can be started")
+                self._has_gone()
 
     def _converse(self, connection: socket.socket) -> None:
         try:
             self._listener.converse(connection)
         finally:
-            with self._open_lock:
-                self._open -= 1
-                self._last = monotonic()
             self._room.release()
+        try:
+            if self._is_cold.acquire(blocking=False):
+                self._warm()
+        finally:
+            self._has_gone()
+
+    def _has_gone(self) -> None:
+        with self._open_lock:
+            self._open -= 1
+            self._last = monotonic()
 
     def _keep_state(self) -> None:
         with self._state_lock:
@@ -186,7 +222,7 @@ class Broker:
             try:
                 write_state(self._folder.path / "state.json", known)
             except OSError as error:
-                self._notices.add(
+                self._warnings.add(
                     f"The machine's state cannot be written to {self._folder.path} "
                     f"({error.strerror}): if its broker is killed now, nobody will be told which "
                     "enclaves were lost."

@@ -11,9 +11,9 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -24,6 +24,7 @@ from simulator.machine.launch import Teller
 from simulator.machine.machine import Machine
 from simulator.machine.parts import CannotSimulate
 from simulator.machine.requests import BadRequest, RunArguments
+from simulator.machine.state import KnownEnclave
 
 _log = logging.getLogger(__name__)
 
@@ -33,8 +34,8 @@ _CREDENTIALS = struct.Struct("=iii")
 _ROOT_USER = 0
 
 
-class Notices:
-    """What the machine has to tell whoever asks next. Thread-safe."""
+class Warnings:
+    """What whoever asks next must be told. Thread-safe."""
 
     def __init__(self) -> None:
         self._due: list[str] = []
@@ -59,12 +60,12 @@ class Listener:
 
     folder: Path
     machine: Machine
-    notices: Notices
+    lost: Sequence[KnownEnclave]
+    """Enclaves that ended with the broker before this one, which was killed."""
+    warnings: Warnings
     stop: Callable[[], None]
     installation: list[Any]
     """Of the broker, as it was when it started."""
-    warm: Callable[[], None]
-    """Makes ready for an enclave, once there is time."""
 
     def converse(self, connection: socket.socket) -> None:
         """Take one request and answer it; closes the connection."""
@@ -75,12 +76,12 @@ class Listener:
                 if line.endswith(b"\n"):
                     connection.settimeout(None)
                     self._answer(line, connection, _Voice(connection))
-        self.warm()
 
     def _answer(self, line: bytes, connection: socket.socket, voice: _Voice) -> None:
         try:
             asked = _parsed(line)
             if asked["command"] == "hold":
+                voice.tell("answer", None)
                 connection.recv(1)
                 return
             self._say_what_is_due(asked, voice)
@@ -120,7 +121,7 @@ class Listener:
             case "terminate":
                 answer = machine.terminate(requests.enclave_id_of(arguments), user, teller)
             case "status":
-                answer = machine.status()
+                answer = machine.status() | {"lost": [asdict(one) for one in self.lost]}
             case "allocate":
                 answer = machine.allocate()
             case "stop":
@@ -131,8 +132,8 @@ class Listener:
         return answer
 
     def _say_what_is_due(self, asked: Mapping[str, Any], voice: _Voice) -> None:
-        for notice in self.notices.take():
-            voice.notice(notice)
+        for warning in self.warnings.take():
+            voice.tell("warning", warning)
         other = asked.get("installation")
         if other is not None and other != self.installation:
             voice.notice(
@@ -160,6 +161,15 @@ class _Voice:
         """One message."""
         with suppress(OSError):
             self._connection.sendall(json.dumps({member: value}).encode() + b"\n")
+
+
+def turn_away(connection: socket.socket, reason: str) -> None:
+    """Refuse somebody who cannot be listened to now."""
+    with connection:
+        _Voice(connection).tell(
+            "refused",
+            f"The machine's broker cannot listen to this command: {reason}. Try again.",
+        )
 
 
 def _parsed(line: bytes) -> dict[str, Any]:

@@ -54,6 +54,8 @@ class Machine:
         # Nobody uses what a killed broker left there.
         remove([str(scratch)])
         scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for socket_of_a_gone in host.sockets.glob("*.sock"):
+            socket_of_a_gone.unlink()
         self._launcher = Launcher(
             host, parts, self._lock, folder / "vsock", scratch, self._log, self._settle
         )

@@ -84,9 +84,14 @@ class Host:
             return "i-0000000000000000"
         return "".join(text.split())
 
+    @property
+    def sockets(self) -> Path:
+        """The folder of the enclave processes' sockets."""
+        return _at(self.root, SOCKETS)
+
     def socket(self, slot_uid: int) -> Path:
         """Of an enclave's process."""
-        return _at(self.root, SOCKETS) / f"{slot_uid:x}.sock"
+        return self.sockets / f"{slot_uid:x}.sock"
 
     def allocate(self) -> allocator.Outcome:
         """Run the allocator."""

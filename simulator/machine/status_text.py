@@ -28,6 +28,11 @@ def in_words(status: Mapping[str, Any]) -> list[str]:
         for pages in status["huge_pages"]
     ] or ["huge pages: none"]
     lines += [_enclave(one) for one in status["enclaves"]] or ["no enclave runs"]
+    lines += [
+        f"lost enclave {one['name']} ({one['id']}): the broker before this one was killed, and it "
+        "ended with that"
+        for one in status["lost"]
+    ]
     return lines
 
 

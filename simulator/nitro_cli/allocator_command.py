@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 
 from simulator.nitro_cli.connection import BrokerUnreachable, request
-from simulator.nitro_cli.main import NO_MACHINE, locate
-from simulator.nitro_cli.places import FolderRefused
+from simulator.nitro_cli.main import NO_MACHINE
+from simulator.nitro_cli.places import FolderRefused, MachineFolder
 from simulator.nitro_cli.session import write
 
 _STDOUT, _STDERR = 1, 2
@@ -19,12 +19,14 @@ _STDOUT, _STDERR = 1, 2
 def main() -> int:
     """Run it; returns the exit code."""
     try:
-        for message in request(locate(os.environ), "allocate"):
+        for message in request(MachineFolder.locate(os.environ), "allocate"):
             match message:
                 case {"answer": {"lines": lines, "errors": errors, "exit_code": int(exit_code)}}:
                     write(_STDERR, "".join(f"{line}\n" for line in errors))
                     write(_STDOUT, "".join(f"{line}\n" for line in lines))
                     return exit_code
+                case {"warning": str(text)}:
+                    write(_STDERR, f"attested-kms: {text}\n")
                 case {"notice": str(text)} if os.isatty(_STDERR):
                     write(_STDERR, f"attested-kms: {text}\n")
     except (BrokerUnreachable, FolderRefused) as error:

@@ -8,7 +8,8 @@ One connection per request, on the machine's Unix socket. The request is one lin
 answer are lines of JSON with one member each:
 
     {"say": "Start allocating memory..."}     a line for standard error, as it happens
-    {"notice": "..."}                         a sentence of the simulator's own, for standard error
+    {"notice": "..."}                         a sentence of the simulator's own, for who looks
+    {"warning": "..."}                        one that nobody may miss, for standard error
     {"failed": {...}}                         a `Failure`, with its action; the last line
     {"refused": "..."}                        why the broker does not do it at all; the last line
     {"answer": ...}                           what was asked for; the last line
@@ -26,7 +27,10 @@ Requests:
     allocate   run the allocator; answer: {"lines": [...], "errors": [...], "exit_code": 0}, of its
                standard output and its standard error
     stop       end the enclaves and the broker; answer: null
-    hold       nothing; the broker stays for as long as the connection is open; answer: null
+    hold       nothing; answer: null, and the broker stays for as long as the connection is open
+
+A connection that ends without a word was taken by a broker that was about to end: nothing has been
+done, and the next broker is asked. (Had it been begun, it ended with that broker.)
 
 A failure is of the kind that the enclave's own process meets on a real instance; what the command
 itself finds it raises itself.
@@ -42,6 +46,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +69,19 @@ from simulator.machine.broker import main
 main()
 """
 _PAUSE_SECONDS = 0.005
+_ATTEMPTS = 5
+_LONGEST_ANSWER = 64
+"""Bytes, of `hold`."""
 
-_started: list[subprocess.Popen[bytes]] = []
+
+class _Detached(subprocess.Popen[bytes]):
+    """A process that is to outlive whoever started it: that nobody waits for it is no mistake."""
+
+    def __del__(self) -> None:
+        """Say nothing."""
+
+
+_started: list[_Detached] = []
 
 
 class BrokerUnreachable(Exception):
@@ -79,34 +95,54 @@ def request(
 
     Raises BrokerUnreachable, also when the broker refuses, or ends before its last message.
     """
-    last = False
-    with connect(folder) as connection:
+    asked = _request(command, arguments)
+    for _ in range(_ATTEMPTS):
+        begun = False
+        for message in _messages(folder, asked):
+            begun = True
+            yield message
+        if begun:
+            return
+    raise _ended(folder)
+
+
+def _messages(folder: MachineFolder, asked: bytes) -> Iterator[Message]:
+    """None where the broker was about to end. Raises BrokerUnreachable."""
+    begun = last = False
+    with connect(folder) as connection, connection.makefile("rb") as lines:
+        with suppress(OSError):  # It is gone, or has said why it does not listen.
+            connection.sendall(asked)
         try:
-            connection.sendall(_request(command, arguments))
-            with connection.makefile("rb") as lines:
-                for line in lines:
-                    message: Message = json.loads(line)
-                    if "refused" in message:
-                        raise BrokerUnreachable(str(message["refused"]))
-                    last = not ("say" in message or "notice" in message)
-                    yield message
+            for line in lines:
+                message: Message = json.loads(line)
+                if "refused" in message:
+                    raise BrokerUnreachable(str(message["refused"]))
+                begun, last = True, not message.keys() & {"say", "notice", "warning"}
+                yield message
+        except ConnectionError:
+            pass
         except (OSError, ValueError) as error:
             raise BrokerUnreachable(f"The machine's broker does not answer ({error}).") from error
-    if not last:
-        raise BrokerUnreachable(
-            f"The machine's broker ended before it answered; its log is {folder.path}/broker.log."
-        )
+    if begun and not last:
+        raise _ended(folder)
+
+
+def _ended(folder: MachineFolder) -> BrokerUnreachable:
+    return BrokerUnreachable(
+        f"The machine's broker ended before it answered; its log is {folder.path}/broker.log."
+    )
 
 
 def hold(folder: MachineFolder) -> socket.socket:
     """Keep the broker, started if need be, while the socket is open. Raises BrokerUnreachable."""
-    connection = connect(folder)
-    try:
-        connection.sendall(_request("hold", None))
-    except OSError as error:
+    for _ in range(_ATTEMPTS):
+        connection = connect(folder)
+        with suppress(OSError):
+            connection.sendall(_request("hold", None))
+            if connection.recv(_LONGEST_ANSWER):
+                return connection
         connection.close()
-        raise BrokerUnreachable(f"The machine's broker does not answer ({error}).") from error
-    return connection
+    raise _ended(folder)
 
 
 def is_answering(folder: MachineFolder) -> bool:
@@ -136,7 +172,7 @@ def _request(command: str, arguments: Mapping[str, Any] | None) -> bytes:
 def connect(folder: MachineFolder) -> socket.socket:
     """A connection to the broker, started if need be. Raises BrokerUnreachable."""
     deadline = time.monotonic() + _START_SECONDS
-    started: subprocess.Popen[bytes] | None = None
+    started: _Detached | None = None
     while True:
         connection = _try_connect(folder.socket)
         if connection is not None:
@@ -185,7 +221,7 @@ def _is_held(lock: Path) -> bool:
     return False
 
 
-def _start(folder: MachineFolder) -> subprocess.Popen[bytes]:
+def _start(folder: MachineFolder) -> _Detached:
     """Start a broker that outlives this command: a session of its own, no stream of ours.
 
     Of two that are started at once the second finds the lock held and ends with 0.
@@ -198,7 +234,7 @@ def _start(folder: MachineFolder) -> subprocess.Popen[bytes]:
             f"attested-kms machine start --machine {folder.path}."
         )
     with (folder.path / "broker.log").open("ab") as log:
-        broker = subprocess.Popen(  # noqa: S603  # Ours, no shell.
+        broker = _Detached(
             [sys.executable, "-E", "-P", "-c", _BROKER, str(folder.path), str(_ROOT)],
             cwd="/",
             stdin=subprocess.DEVNULL,
@@ -206,8 +242,8 @@ def _start(folder: MachineFolder) -> subprocess.Popen[bytes]:
             stderr=log,
             start_new_session=True,
         )
-    # Nobody waits for it, and it is no mistake that it goes on.
-    _started.append(broker)
+    # Those that have ended are waited for at the next start.
+    _started[:] = [broker, *(one for one in _started if one.poll() is None)]
     return broker
 
 

@@ -40,6 +40,8 @@ def ask(session: Session, command: str, arguments: Mapping[str, Any] | None = No
                 session.say(text)
             case {"notice": str(text)}:
                 session.notice(text)
+            case {"warning": str(text)}:
+                session.warn(text)
             case {"failed": members}:
                 failure = Failure.from_json(members)
                 # What the command itself would find: the enclave has ended meanwhile.

@@ -74,23 +74,10 @@ def _main(words: list[str], environ: Mapping[str, str]) -> int:
         write(_STDERR, f"{text}\n")
         return _WRONG_USAGE
     try:
-        return _run(Session(locate(environ), environ, version), given)
+        return _run(Session(MachineFolder.locate(environ), environ, version), given)
     except (BrokerUnreachable, FolderRefused) as error:
         write(_STDERR, f"nitro-cli (attested-kms): {error}\n")
         return NO_MACHINE
-
-
-def locate(environ: Mapping[str, str]) -> MachineFolder:
-    """The machine's folder, with a machine in it."""
-    folder = MachineFolder.locate(environ)
-    if not (folder.path / "machine.json").exists():
-        from simulator.machine.making import CannotMake, ensure_made
-
-        try:
-            ensure_made(folder.path)
-        except CannotMake as error:
-            raise FolderRefused(str(error)) from error
-    return folder
 
 
 def _version(words: list[str], environ: Mapping[str, str]) -> str:

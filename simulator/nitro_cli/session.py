@@ -5,7 +5,9 @@ the machine's folder (`simulator.nitro_cli.places`), unless the environment name
 a path of this system, as it would be on the real one.
 
 What the simulator itself has to say (a `notice`) must not disturb a script that compares standard
-error: it goes to standard error only where that is a terminal, and to nitro_enclaves.log always.
+error: it goes to standard error only where that is a terminal, and to nitro_enclaves.log always. A
+`warning` goes to both, always: of what happens on no real instance, and makes a script's further
+output wrong without a reason to be seen.
 
 Source: aws-nitro-enclaves-cli v1.4.4, src/common/mod.rs and logger.rs: `inferred`.
 """
@@ -161,6 +163,11 @@ class Session:
         self.log("INFO", "attested-kms", text)
         if os.isatty(_STDERR):
             self.say(f"attested-kms: {text}")
+
+    def warn(self, text: str) -> None:
+        """Something that nobody may miss, of the simulator's own."""
+        self.log("WARN", "attested-kms", text)
+        self.say(f"attested-kms: {text}")
 
     def say(self, text: str) -> None:
         """A line on standard error."""

@@ -148,6 +148,10 @@ class Answer:
         return [message["notice"] for message in self.messages if "notice" in message]
 
     @property
+    def warnings(self) -> list[str]:
+        return [message["warning"] for message in self.messages if "warning" in message]
+
+    @property
     def value(self) -> Any:
         assert "answer" in self.messages[-1], self.messages
         return self.messages[-1]["answer"]

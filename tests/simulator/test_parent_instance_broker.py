@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
+from threading import BoundedSemaphore, Thread
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ import pytest
 from simulator.machine import broker as broker_module
 from simulator.machine import driver
 from simulator.machine.configuration import BadConfiguration, Configuration
-from simulator.machine.conversation import Notices
+from simulator.machine.conversation import Warnings
 from simulator.machine.making import CannotMake, Installation, make
 from simulator.machine.parts import CannotSimulate
 from simulator.nitro_cli import connection as connecting
@@ -112,10 +112,13 @@ def test_a_broker_that_was_killed_is_told_of_once(folder: MachineFolder) -> None
         pass
     (folder.path / "state.json").write_text(json.dumps(STATE))
     first, last = request(folder, "describe")
-    assert "killed" in first["notice"]
-    assert "hello (i-0-enc1)" in first["notice"]
+    assert "killed" in first["warning"]
+    assert "hello (i-0-enc1)" in first["warning"]
     assert last == {"answer": []}
     assert list(request(folder, "describe")) == [{"answer": []}]
+    # Whoever did not see it finds it still.
+    assert answer(folder, "status")["lost"] == STATE["enclaves"]
+    assert "hello (i-0-enc1)" in (folder.path / "broker.log").read_text()
 
 
 def test_an_orderly_end_leaves_nothing_to_tell(tmp_path: Path) -> None:
@@ -245,9 +248,8 @@ def test_a_full_disk_is_told_of(
 
     monkeypatch.setattr(broker_module, "write_state", full)
     assert machine.run(eif_of(tmp_path / "a.eif")).value
-    notices = machine.ask("describe").notices
-    assert len(notices) == 1
-    assert "cannot be written" in notices[0]
+    (warning,) = machine.ask("describe").warnings
+    assert "cannot be written" in warning
 
 
 def test_what_cannot_be_simulated_is_no_failure_of_the_enclaves(tmp_path: Path) -> None:
@@ -302,14 +304,88 @@ def test_who_comes_at_the_last_moment_is_answered(tmp_path: Path) -> None:
         assert one.makefile("rb").readline() == b'{"answer": []}\n'
 
 
+def test_who_comes_upon_a_broker_that_ends_is_answered_by_the_next(folder: MachineFolder) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as ending:
+        ending.bind(str(folder.socket))
+        ending.listen()
+        asking = Thread(target=lambda: answers.append(answer(folder)))
+        answers: list[Any] = []
+        asking.start()
+        ending.accept()[0].close()
+        folder.socket.unlink()
+    asking.join()
+    assert answers == [[]]
+
+
+def test_whose_broker_ends_before_its_last_word_is_told(folder: MachineFolder) -> None:
+    def begin() -> None:
+        connection, _ = ending.accept()
+        with connection:
+            connection.sendall(b'{"say": "Start allocating memory..."}\n')
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as ending:
+        ending.bind(str(folder.socket))
+        ending.listen()
+        beginning = Thread(target=begin)
+        beginning.start()
+        with pytest.raises(BrokerUnreachable, match="ended before it answered"):
+            answer(folder, "run")
+        beginning.join()
+    folder.socket.unlink()
+
+
+def test_it_ends_with_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts make a machine in a folder of mktemp, and remove that at their end."""
+    monkeypatch.setattr(broker_module, "_LOOK_SECONDS", 0.01)
+    stand_ins = StandIns()
+    with instance(tmp_path / "m", stand_ins=stand_ins) as machine:
+        assert machine.run(eif_of(tmp_path / "a.eif")).value
+        shutil.rmtree(tmp_path / "m")
+        stand_ins.booted[0][1].closed.wait()
+
+
+def test_who_cannot_be_listened_to_is_told(
+    machine: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(broker_module, "Thread", fail)
+        with pytest.raises(BrokerUnreachable, match="cannot listen to this command"):
+            machine.ask("describe")
+    monkeypatch.setattr(machine.broker, "_room", BoundedSemaphore(1))
+    with hold(machine.folder), pytest.raises(BrokerUnreachable, match="128 others ask"):
+        machine.ask("describe")
+
+
+def test_a_program_that_started_a_broker_ends_without_a_warning(folder: MachineFolder) -> None:
+    code = (
+        "import sys; from pathlib import Path; "
+        "from simulator.nitro_cli.connection import request; "
+        "from simulator.nitro_cli.places import MachineFolder; "
+        "list(request(MachineFolder(Path(sys.argv[1])), 'describe'))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, folder.path],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        check=True,
+    )
+    assert finished.stderr == b""
+
+
 def test_who_holds_it_keeps_it(tmp_path: Path) -> None:
     path = tmp_path / "m"
     make(path, Configuration(idle_seconds=0.0), Installation())
     folder = MachineFolder(path)
     broker = broker_module.Broker(folder, StandIns().parts)
-    with hold(folder):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+        one.connect(str(folder.socket))
+        one.sendall(b'{"command": "hold", "arguments": {}}\n')
         serving = Thread(target=broker.serve)
         serving.start()
+        assert one.recv(64) == b'{"answer": null}\n'
         for _ in range(3):
             assert answer(folder) == []
     serving.join()
@@ -368,8 +444,8 @@ def test_a_configuration_is_what_it_was(tmp_path: Path) -> None:
         Configuration.read(tmp_path / "absent")
 
 
-def test_a_notice_is_told_once() -> None:
-    notices = Notices()
+def test_a_warning_is_told_once() -> None:
+    warnings = Warnings()
     for _ in range(2):
-        notices.add("Something.")
-    assert (notices.take(), notices.take()) == (["Something."], [])
+        warnings.add("Something.")
+    assert (warnings.take(), warnings.take()) == (["Something."], [])

@@ -136,9 +136,10 @@ def test_a_killed_broker_takes_its_enclaves_along(folder: MachineFolder, tmp_pat
     os.kill(last["answer"]["broker_process"], signal.SIGKILL)
     select.select([ended], [], [])
     os.close(ended)
-    notice, last = request(folder, "describe")
-    assert enclave["EnclaveID"] in notice["notice"]
+    warning, last = request(folder, "describe")
+    assert enclave["EnclaveID"] in warning["warning"]
     assert last == {"answer": []}
+    assert list(folder.on_instance("/run/nitro_enclaves").iterdir()) == []
     assert list((folder.path / "enclaves").iterdir()) == []
     # The console's and the heartbeat's sockets too: they are as if nobody had been there.
     assert [one.name for one in folder.fabric.iterdir() if one.is_socket()] == []
