@@ -35,6 +35,7 @@ _KINDS = {
 def from_eif(name: str, path: Path) -> Subject:
     """The subject of an EIF. Raises EifError and BadImage."""
     eif = Eif.open(path)
+    eif.check_crc()
     tree = _unpacked(path, eif)
     rootfs = Tree()
     root = tree.directory(_ROOTFS)

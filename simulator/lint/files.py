@@ -6,13 +6,16 @@ what the image has there is hidden. Source: init.c of aws-nitro-enclaves-sdk-boo
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from simulator.images import BadImage, Entry, Kind
+from simulator.images.elf import is_elf
 from simulator.images.tree import Tree
 from simulator.lint.programs import Program, read_program
 
 MOUNTED = ("/dev", "/proc", "/run", "/sys", "/tmp")  # noqa: S108  # Names, not files of ours.
+_PIECE = 1 << 20
 
 
 @dataclass
@@ -51,6 +54,16 @@ class EnclaveFiles:
         """Whether any file, in whatever directory, has this name."""
         return name in self._names
 
+    def is_said(self, *words: bytes) -> bool:
+        """Whether a program or a library, wherever it is, has one of the words in it."""
+        pattern = re.compile(b"|".join(map(re.escape, words)))
+        longest = max(map(len, words))
+        return any(
+            _is_in(entry, pattern, longest)
+            for entry in self._inside.walk()
+            if entry.content is not None
+        )
+
     def program(self, entry: Entry) -> Program:
         """What the kernel would take the file for."""
         with entry.open() as file:
@@ -67,6 +80,19 @@ class EnclaveFiles:
             return None if b"\0" in data else data.decode()
         except UnicodeDecodeError:
             return None
+
+
+def _is_in(entry: Entry, pattern: re.Pattern[bytes], longest: int) -> bool:
+    with entry.open() as file:
+        piece = file.read(_PIECE)
+        if not is_elf(piece):
+            return False
+        kept = b""
+        while piece:
+            if pattern.search(kept + piece):
+                return True
+            kept, piece = piece[-longest:], file.read(_PIECE)
+    return False
 
 
 def _find(tree: Tree, path: str) -> Entry | None:

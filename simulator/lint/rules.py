@@ -264,7 +264,8 @@ RULES: tuple[Rule, ...] = (
         (_WARNING,),
         "No certificates of authorities",
         "TLS ends in the enclave, through vsock-proxy too, so that the client in it must know who "
-        "signs KMS's certificate. Programs that bring their own are not concerned.",
+        "signs KMS's certificate. Programs that bring their own are not concerned, and an image is "
+        "passed over if no program or library in it speaks of TLS.",
         "Install ca-certificates in the last stage, or copy the bundle from another.",
         "Go's crypto/x509 and curl, where they look",
         _INFERRED,

@@ -20,6 +20,8 @@ CA_BUNDLES = (
 )
 """Where programs look for the certificates of authorities (Go's crypto/x509, curl)."""
 
+_SIGNS_OF_TLS = (b"libssl", b"libgnutls", b"libmbedtls", b"ca-certificates.crt")
+"""In programs and libraries: whom they are linked with, or where they look (Go, curl, rustls)."""
 _CA_VARIABLES = {"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"}
 _CA_FOLDERS = ("/etc/ssl/certs", "/etc/pki/tls/certs")
 _ROOTS = {"root", "0", "0:0", "root:root", "0:root", "root:0"}
@@ -63,6 +65,8 @@ def setting_ignored(subject: Subject) -> Iterator[Found]:
 def no_ca_bundle(subject: Subject) -> Iterator[Found]:
     """No certificates of authorities."""
     if not subject.argv or _has_ca_bundle(subject) is not False:
+        return
+    if subject.files is not None and not subject.files.is_said(*_SIGNS_OF_TLS):
         return
     yield Found(
         Severity.WARNING,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from simulator import cli
 from simulator.images import BadImage, open_image
 from simulator.images.sample import PORT, write_sample
 from simulator.interpose.plan import Rung
@@ -46,6 +47,10 @@ def test_a_broken_sample_has_the_trap_of_bug_1(tmp_path: Path) -> None:
     assert (config.entrypoint, config.command[0]) == (("/usr/bin/python3",), "-I")
     dockerfile = (tmp_path / "broken/Dockerfile").read_text()
     assert 'ENTRYPOINT ["/usr/bin/python3"]\nCMD ["-I", "-S", "/app.py"]' in dockerfile
+
+
+def test_nothing_is_wrong_with_it(sample: Path) -> None:
+    assert cli.main(["lint", str(sample / "Dockerfile")]) == 0
 
 
 def test_a_folder_with_something_in_it_is_left_alone(sample: Path, tmp_path: Path) -> None:
