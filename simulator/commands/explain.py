@@ -28,7 +28,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "explained, 1 unknown, 2 no text or wrong usage."
     )
     parser.add_argument(
-        "text", nargs="*", metavar="TEXT", help="the text, or - to read it from standard input"
+        "text",
+        nargs="*",
+        metavar="TEXT",
+        help="the text; without any, or for -, standard input is read",
     )
     parser.add_argument("--sdk", choices=SDKS, help="show the fix for this SDK only")
     parser.add_argument(
@@ -64,18 +67,24 @@ def _text(options: argparse.Namespace) -> str:
         if options.text:
             raise CommandFailed("--list takes no TEXT. Leave one of them out.", exit_code=2)
         return ""
-    text = _standard_input() if options.text == ["-"] else " ".join(options.text)
+    nobody_types = not options.text and (sys.stdin is None or sys.stdin.isatty())
+    is_read = options.text in ([], ["-"]) and not nobody_types
+    text = _standard_input() if is_read else " ".join(options.text)
     if not text.strip():
         raise CommandFailed(
-            "There is no text to explain. Give it as an argument, in quotes, or on standard input "
-            "with -.",
+            "There is no text to explain. Give it as an argument, in quotes, or on standard input.",
             exit_code=2,
         )
     return text
 
 
 def _standard_input() -> str:
-    given = sys.stdin.buffer.read(MAX_TEXT + 1)
+    try:
+        given = b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_TEXT + 1)
+    except OSError as error:
+        raise CommandFailed(
+            f"Standard input cannot be read ({error.strerror or error}).", exit_code=2
+        ) from error
     if len(given) > MAX_TEXT:
         raise CommandFailed(
             f"Standard input has more than {MAX_TEXT} bytes. Give the part around the error, as in "

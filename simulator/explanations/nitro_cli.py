@@ -95,7 +95,9 @@ _BUILDING = (
         code="E50",
         meaning="The image is not on this machine, and could not be pulled.",
         fix="docker images must list exactly the name and tag of --docker-uri: build or load it "
-        "first. Is Docker running, and may this user use it?",
+        "first. Is Docker running, and may this user use it? The simulator needs no Docker: "
+        "attested-kms machine load IMAGE --tag NAME, of a file of docker save, an OCI layout or a "
+        "folder.",
         causes=(
             Cause("The image was built under another name or tag", "docker image inspect NAME"),
             Cause("The Docker daemon does not run: it shows as this error too", "docker ps"),

@@ -120,3 +120,21 @@ def test_json_is_as_its_schema_says(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_sdks_on_offer_are_those_there_are() -> None:
     assert list(command.SDKS) == [sdk.value for sdk in Sdk]
+
+
+@pytest.mark.parametrize("words", [[], ["-"]])
+def test_what_is_redirected_to_it_is_read(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Docker error: PullError\n")))
+    assert cli.main(["explain", *words]) == 0
+    assert "attested-kms machine load" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [[], ["-"]])
+def test_a_closed_standard_input_is_no_text(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert cli.main(["explain", *words]) == 2
+    assert "There is no text to explain" in capsys.readouterr().err
