@@ -5,6 +5,10 @@ arguments, and `run(options)`, which does the work and returns the exit code. Wh
 import is imported by `run`, so that `--help` answers at once.
 """
 
+from __future__ import annotations
+
+import sys
+
 
 class CommandFailed(Exception):
     """A command cannot do what it was asked: the message is a sentence for the user.
@@ -19,5 +23,12 @@ class CommandFailed(Exception):
 
 
 def show(line: str) -> None:
-    """Print one line at once, also where the output is a pipe."""
-    print(line, flush=True)
+    """Print one line at once, also where the output is a pipe. Raises CommandFailed."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What could not be written would be tried once more at the end.
+        sys.stdout = None  # As where it is closed from the start.
+        raise CommandFailed(f"Standard output cannot be written ({error.strerror}).") from error

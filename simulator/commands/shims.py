@@ -49,10 +49,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write them."""
-    folder: Path = options.folder.absolute()
-    machine = None if options.machine is None else options.machine.absolute()
-    texts = {name: _text(*entry, machine) for name, entry in _ENTRIES.items()}
+    folder: Path = options.folder
     try:
+        folder = folder.absolute()
+        machine = None if options.machine is None else options.machine.absolute()
+        texts = {name: _text(*entry, machine) for name, entry in _ENTRIES.items()}
         _write(folder, texts)
     except OSError as error:
         raise CommandFailed(

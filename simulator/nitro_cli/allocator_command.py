@@ -9,15 +9,22 @@ from __future__ import annotations
 import os
 
 from simulator.nitro_cli.connection import BrokerUnreachable, request
-from simulator.nitro_cli.main import NO_MACHINE
+from simulator.nitro_cli.main import NO_MACHINE, panic
 from simulator.nitro_cli.places import FolderRefused, MachineFolder
-from simulator.nitro_cli.session import write
+from simulator.nitro_cli.session import CannotPrint, write
 
 _STDOUT, _STDERR = 1, 2
 
 
 def main() -> int:
     """Run it; returns the exit code."""
+    try:
+        return _main()
+    except CannotPrint as error:
+        return panic(error)
+
+
+def _main() -> int:
     try:
         for message in request(MachineFolder.locate(os.environ), "allocate"):
             match message:

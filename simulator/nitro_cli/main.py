@@ -12,12 +12,13 @@ import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from errno import EPIPE
 from importlib import import_module
 
 from simulator.nitro_cli.command_line import Given, read
 from simulator.nitro_cli.connection import BrokerUnreachable
 from simulator.nitro_cli.places import FolderRefused, MachineFolder
-from simulator.nitro_cli.session import Failed, Session, write
+from simulator.nitro_cli.session import CannotPrint, Failed, Session, write
 from simulator.nitro_cli.usage import Shown, UsageError
 from simulator.nitro_cli.versions import VERSIONS
 
@@ -52,8 +53,16 @@ def main(arguments: Sequence[str]) -> int:
     _take_interrupts_as_a_native_program()
     try:
         return _main(list(arguments), os.environ)
-    except BrokenPipeError:
-        return _PANIC
+    except CannotPrint as error:
+        return panic(error)
+
+
+def panic(error: CannotPrint) -> int:
+    """Say why output cannot be written, if that is not that nobody reads it; the exit code."""
+    if error.errno != EPIPE:
+        with suppress(CannotPrint):
+            write(_STDERR, f"failed printing: {error.strerror} (os error {error.errno})\n")
+    return _PANIC
 
 
 def _take_interrupts_as_a_native_program() -> None:

@@ -50,7 +50,13 @@ class MachineFolder:
         Raises FolderRefused, also where it belongs to somebody else.
         """
         named = given or (Path(environ[VARIABLE]) if environ.get(VARIABLE) else None)
-        path = (named or default_path()).absolute()
+        try:
+            path = (named or default_path()).absolute()
+        except OSError as error:
+            raise FolderRefused(
+                f"The machine's folder {named} is one of the current folder, which has been "
+                "removed; change to another."
+            ) from error
         # Beside the sockets of the fabric, of which a path may have 107 bytes (unix(7)).
         if len(os.fsencode(path)) > _LONGEST_PATH:
             raise FolderRefused(

@@ -38,6 +38,10 @@ _LOGGER = "src/common/logger.rs"
 _NANOSECONDS = 1_000_000_000
 
 
+class CannotPrint(OSError):
+    """A standard stream that does not take what is written: Rust's print! panics at it."""
+
+
 class Failed(Exception):
     """The command fails as the real one would."""
 
@@ -203,13 +207,16 @@ def write(descriptor: int, text: str) -> None:
 
 
 def write_bytes(descriptor: int, data: bytes) -> None:
-    """All of the bytes; a stream that is closed takes them silently, as Rust's does."""
+    """All of the bytes; a stream that is closed takes them silently, as Rust's does.
+
+    Raises CannotPrint.
+    """
     try:
         while data:
             data = data[os.write(descriptor, data) :]
     except OSError as error:
         if error.errno != errno.EBADF:
-            raise
+            raise CannotPrint(error.errno, os.strerror(error.errno or 0)) from error
 
 
 def timestamp(nanoseconds: int, digits: int | None = None) -> str:

@@ -39,6 +39,20 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_output_that_cannot_be_written_is_told_of() -> None:
+    with Path("/dev/full").open("wb") as full:
+        finished = subprocess.run(
+            [*COMMAND, "explain", "--list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    said = "attested-kms explain: Standard output cannot be written (No space left on device).\n"
+    assert (finished.returncode, finished.stderr) == (1, said)
+
+
 @contextmanager
 def served(*arguments: str) -> Iterator[dict[str, Any]]:
     """The ready line of a server that is stopped at the end and must then have exited with 0."""

@@ -11,6 +11,8 @@ import pytest
 from simulator import cli
 from tests.simulator.nitro_cli_world import World
 
+FULL = Path("/dev/full")
+
 
 def shims(folder: Path, *more: str) -> int:
     return cli.main(["shims", str(folder), *more])
@@ -65,6 +67,48 @@ def test_a_folder_that_cannot_be_written(
     (tmp_path / "file").touch()
     assert shims(tmp_path / "file" / "x") == 2
     assert "cannot be written (Not a directory)" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("command", ["nitro-cli describe-enclaves", "nitro-enclaves-allocator"])
+def test_output_that_cannot_be_written_is_a_panic(
+    machine: World, tmp_path: Path, command: str
+) -> None:
+    machine.answers["allocate"] = lambda _: [
+        {"answer": {"lines": ["Done."], "errors": [], "exit_code": 0}}
+    ]
+    assert shims(tmp_path) == 0
+    with FULL.open("wb") as full:
+        finished = subprocess.run(
+            [tmp_path / word if "nitro" in word else word for word in command.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    said = b"failed printing: No space left on device (os error 28)\n"
+    assert (finished.returncode, finished.stderr) == (101, said)
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
+def test_an_error_that_cannot_be_written_is_a_panic_too(machine: World, tmp_path: Path) -> None:
+    assert machine.folder
+    assert shims(tmp_path) == 0
+    with FULL.open("wb") as full:
+        finished = subprocess.run([tmp_path / "nitro-cli", "fly"], stderr=full, check=False)
+    assert finished.returncode == 101
+
+
+def test_a_current_folder_that_has_been_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert shims(Path("bin")) == 2
+    assert cli.main(["machine", "status", "--machine", "m"]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert ["cannot be written" in told[0], "has been removed" in told[1]] == [True, True]
 
 
 @pytest.mark.parametrize("word", ["--help", "-V", "--", "help"])
