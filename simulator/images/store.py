@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ class ImageStore:
 
         def copy(target: Path) -> _Names:
             if image.is_dir():
-                shutil.copytree(image, target, symlinks=True)
+                _copy_folder(image, target)
             else:
                 shutil.copyfile(image, target)
             return named
@@ -165,6 +166,25 @@ class ImageStore:
         for path in self._folder.iterdir():
             if path.name not in kept:
                 _remove(path)
+
+
+def _copy_folder(folder: Path, target: Path) -> None:
+    try:
+        shutil.copytree(folder, target, symlinks=True, copy_function=_copy_file)
+    except shutil.Error as error:
+        # One for each file; they have the same reason, mostly.
+        (_, _, reason), *others = error.args[0]
+        more = f", and {len(others)} more" if others else ""
+        raise OSError(f"{reason}{more}") from error
+
+
+def _copy_file(source: str, target: str) -> None:
+    """Not the content of a device: of /dev/zero there is no end."""
+    status = os.lstat(source)
+    if stat.S_ISREG(status.st_mode):
+        shutil.copy2(source, target)
+    else:
+        os.mknod(target, status.st_mode, status.st_rdev)
 
 
 def _inner_names(path: Path, limits: Limits) -> list[str]:

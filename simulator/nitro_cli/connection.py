@@ -77,6 +77,9 @@ _LONGEST_ANSWER = 64
 class _Detached(subprocess.Popen[bytes]):
     """A process that is to outlive whoever started it: that nobody waits for it is no mistake."""
 
+    log_start = 0
+    """How long the broker's log was before it."""
+
     def __del__(self) -> None:
         """Say nothing."""
 
@@ -186,7 +189,7 @@ def connect(folder: MachineFolder) -> socket.socket:
             ) from error
         if started is not None and (code := started.poll()) is not None:
             if code:
-                raise BrokerUnreachable(_last_words(folder))
+                raise BrokerUnreachable(_last_words(folder, started))
             started = None  # Another was there first, or nobody came in time.
         if time.monotonic() > deadline:
             raise BrokerUnreachable(
@@ -234,6 +237,7 @@ def _start(folder: MachineFolder) -> _Detached:
             f"attested-kms machine start --machine {folder.path}."
         )
     with (folder.path / "broker.log").open("ab") as log:
+        start = log.tell()
         broker = _Detached(
             [sys.executable, "-E", "-P", "-c", _BROKER, str(folder.path), str(_ROOT)],
             cwd="/",
@@ -242,14 +246,23 @@ def _start(folder: MachineFolder) -> _Detached:
             stderr=log,
             start_new_session=True,
         )
+    broker.log_start = start
     # Those that have ended are waited for at the next start.
     _started[:] = [broker, *(one for one in _started if one.poll() is None)]
     return broker
 
 
-def _last_words(folder: MachineFolder) -> str:
+def _last_words(folder: MachineFolder, broker: _Detached) -> str:
+    path = folder.path / "broker.log"
     try:
-        lines = (folder.path / "broker.log").read_text(errors="replace").splitlines()
+        with path.open("rb") as log:
+            log.seek(broker.log_start)
+            lines = log.read().decode(errors="replace").splitlines()
     except OSError:
         lines = []
-    return lines[-1] if lines else "The machine's broker ended without a word."
+    if lines:
+        return lines[-1]
+    return (
+        f"The machine's broker ended without a word (exit code {broker.returncode}). Is there room "
+        f"for its log, {path}?"
+    )

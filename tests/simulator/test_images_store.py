@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -106,3 +109,28 @@ def test_a_damaged_index_is_said(store: ImageStore, tmp_path: Path) -> None:
     (tmp_path / "images/store.json").write_text("{")
     with pytest.raises(BadImage, match=r"store.json is damaged .*; remove .*/images"):
         store.find("app:1")
+
+
+def test_of_a_folder_what_is_no_file_is_copied_as_what_it_is(
+    store: ImageStore, tmp_path: Path
+) -> None:
+    folder = write_files(tmp_path / "app", {"rootfs/app": b"x", "config.json": b"{}"})
+    os.mkfifo(folder / "rootfs" / "pipe")
+    store.load(folder, "app")
+    image = store.find("app")
+    assert image is not None
+    assert [entry.kind for entry in image.entries() if entry.path == "pipe"] == [Kind.FIFO]
+
+
+def test_a_full_disk_is_told_in_a_sentence(
+    store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    folder = write_files(tmp_path / "app", {"rootfs/app": b"x", "config.json": b"{}"})
+    monkeypatch.setattr(shutil, "copy2", full)
+    with pytest.raises(OSError, match=r"^\[Errno 28\] No space left on device, and 1 more$"):
+        store.load(folder, "app")
+    assert store.find("app") is None
+    assert [path.name for path in (tmp_path / "images").iterdir()] == ["lock"]

@@ -409,6 +409,15 @@ def test_a_broker_that_cannot_be_started(
         answer(folder)
 
 
+def test_a_broker_that_cannot_even_say_why_it_ends(
+    folder: MachineFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder.path / "broker.log").write_text("Of another broker.\n")
+    monkeypatch.setattr(connecting, "_BROKER", "import sys; sys.exit(120)")
+    with pytest.raises(BrokerUnreachable, match=r"without a word \(exit code 120\). Is there room"):
+        answer(folder)
+
+
 def test_a_stale_socket_and_what_is_no_socket(folder: MachineFolder) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:
         dead.bind(str(folder.socket))
