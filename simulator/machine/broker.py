@@ -64,6 +64,7 @@ class Broker:
         self._open_lock = Lock()
         self._last = monotonic()
         self._stopping = False
+        self._is_removed = False
         self._waker, self._woken = socket.socketpair()
         self._warnings = Warnings()
         try:
@@ -108,9 +109,8 @@ class Broker:
                 while not self._stopping and self._has_come(listener):
                     self._accept_until_idle(listener)
         finally:
-            with suppress(OSError):
-                if self._can_be_found:
-                    self._folder.socket.unlink()
+            if self._can_be_found:
+                self._folder.socket.unlink(missing_ok=True)
             self.machine.close()
             self._let_go()
 
@@ -123,7 +123,7 @@ class Broker:
         with suppress(FileNotFoundError):
             self._folder.socket.unlink()
         listener.bind(str(self._folder.socket))
-        self._inode = self._folder.socket.stat().st_ino
+        self._identity = _identity(self._folder.socket)
         listener.listen(_MOST_CONNECTIONS)
         listener.setblocking(False)
         return listener
@@ -131,14 +131,11 @@ class Broker:
     @property
     def _can_be_found(self) -> bool:
         """Whether the socket is where clients look. Folders are removed with all they hold."""
-        try:
-            return self._folder.socket.stat().st_ino == self._inode
-        except OSError:
-            return False
+        return _identity(self._folder.socket) == self._identity
 
     def _has_come(self, listener: socket.socket) -> bool:
         """Whether somebody has come in at the last moment; else nobody can any more."""
-        if not self._can_be_found:
+        if self._is_removed:
             return False
         # Put aside, and not removed: the socket has a queue.
         aside = self._folder.socket.with_suffix(".ending")
@@ -156,7 +153,10 @@ class Broker:
         with selectors.DefaultSelector() as selector:
             selector.register(listener, selectors.EVENT_READ)
             selector.register(self._waker, selectors.EVENT_READ)
-            while not self._stopping and self._can_be_found:
+            while not self._stopping:
+                if not self._can_be_found:
+                    self._is_removed = True
+                    return
                 remaining = self._idle_seconds - (monotonic() - self._last)
                 if self._is_needed:
                     remaining = self._idle_seconds
@@ -214,6 +214,8 @@ class Broker:
             self._last = monotonic()
 
     def _keep_state(self) -> None:
+        if self._is_removed:
+            return  # Somebody may be removing what is left just now.
         with self._state_lock:
             known = [
                 KnownEnclave(one.name, one.enclave_id, one.cid, one.booted.process_id)
@@ -227,6 +229,14 @@ class Broker:
                     f"({error.strerror}): if its broker is killed now, nobody will be told which "
                     "enclaves were lost."
                 )
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
 def _obituary(lost: tuple[KnownEnclave, ...]) -> str:
