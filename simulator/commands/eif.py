@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from simulator.commands.eif_commands import build, describe, pcr, sample, sign, verify
+from simulator.commands.ending import tidy_end
 
 HELP = "build, read, measure, sign and verify enclave image files"
 
@@ -30,4 +31,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the one that was chosen."""
-    return int(options.run_eif(options))
+    with tidy_end():
+        return int(options.run_eif(options))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.commands import CommandFailed, show
+from simulator.commands.ending import tidy_end
 
 HELP = "make, look at and stop the parent instance that nitro-cli talks to"
 
@@ -322,7 +323,8 @@ def _load(options: argparse.Namespace) -> int:
 
     folder = MachineFolder.locate(os.environ, options.machine)
     try:
-        names = ImageStore(folder.path / "images").load(options.image, options.tag)
+        with tidy_end():
+            names = ImageStore(folder.path / "images").load(options.image, options.tag)
     except BadImage as error:
         raise CommandFailed(str(error), exit_code=_USAGE) from error
     except OSError as error:

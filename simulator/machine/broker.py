@@ -2,8 +2,8 @@
 
 Started with the machine's folder by `simulator.nitro_cli.connection`, which has the protocol. Of
 two started at once, one gets the lock and the other ends. It holds no stream, folder or terminal of
-whoever started it. An enclave does not outlive it, and it ends in order at SIGTERM and SIGINT, and
-where its folder has been removed: nobody could ask it any more.
+whoever started it. An enclave does not outlive it, and it ends in order at SIGTERM, SIGINT and
+SIGHUP, and where its folder has been removed: nobody could ask it any more.
 """
 
 from __future__ import annotations
@@ -265,7 +265,8 @@ def run_broker(folder: MachineFolder) -> int:
     except CannotServe as error:
         print(error, file=sys.stderr, flush=True)
         return 1
-    for number in (signal.SIGTERM, signal.SIGINT):
+    is_under_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    for number in (signal.SIGTERM, signal.SIGINT, *(() if is_under_nohup else (signal.SIGHUP,))):
         signal.signal(number, lambda *_: broker.stop())
     broker.serve()
     return 0
