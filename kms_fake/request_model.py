@@ -8,6 +8,7 @@ of an enumeration in an order of their own.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -35,6 +36,9 @@ _KINDS = {
     "timestamp": Kind.TIMESTAMP,
 }
 
+_OPTIONAL_NOW = {"CreateGrant": ("GranteePrincipal",)}
+"""What older models of botocore (1.43.0 too) take for required: GranteeServicePrincipal was not yet."""
+
 
 def is_operation(name: str) -> bool:
     """Whether KMS has the operation."""
@@ -48,7 +52,10 @@ def request_shape(operation: str) -> Mapping[str, Member]:
     if operation not in model.operation_names:
         return {}
     shape = model.operation_model(operation).input_shape
-    return {} if shape is None else _members(shape)
+    members = {} if shape is None else _members(shape)
+    for name in _OPTIONAL_NOW.get(operation, ()):
+        members[name] = replace(members[name], required=False)
+    return members
 
 
 @cache
