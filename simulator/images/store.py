@@ -47,6 +47,10 @@ def full_name(uri: str) -> str:
     return uri if ":" in last or "@" in last else f"{uri}:latest"
 
 
+class BadStore(BadImage):
+    """The store itself is damaged or cannot be read; the message says what to do."""
+
+
 class ImageStore:
     """The images that are known by name."""
 
@@ -74,7 +78,7 @@ class ImageStore:
         return tuple(named)
 
     def add(self, image: ContainerImage, tag: str) -> None:
-        """Store an image that was built, under one name. Raises OSError."""
+        """Store an image that was built, under one name. Raises BadStore and OSError."""
         name = full_name(tag)
 
         def save(target: Path) -> _Names:
@@ -96,7 +100,10 @@ class ImageStore:
             self._drop_unnamed(index)
 
     def find(self, uri: str) -> ContainerImage | None:
-        """The image with a name, its tag being `latest` where it has none, or with a digest."""
+        """The image with a name, its tag being `latest` where it has none, or with a digest.
+
+        Raises BadImage, and BadStore.
+        """
         name = full_name(uri)
         index = self._read()
         stored = index.get(name)
@@ -147,9 +154,11 @@ class ImageStore:
         except FileNotFoundError:
             return {}
         except (ValueError, TypeError, AttributeError) as error:
-            raise BadImage(
+            raise BadStore(
                 f"{path} is damaged ({error}); remove {self._folder} and load the images again"
             ) from error
+        except OSError as error:
+            raise BadStore(f"{path} cannot be read ({error.strerror})") from error
 
     def _write(self, index: dict[str, _Stored]) -> None:
         entries = {

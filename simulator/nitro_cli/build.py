@@ -29,10 +29,11 @@ from simulator.eif_report import built
 from simulator.images import BadImage, ContainerImage, NoCommand, open_image
 from simulator.images.build import Builder, BuildResult, build_eif
 from simulator.images.builder import build_dockerfile
-from simulator.images.store import ImageStore
+from simulator.images.store import BadStore, ImageStore
 from simulator.nitro_cli import docker_engine
 from simulator.nitro_cli.command_line import Given
 from simulator.nitro_cli.image_errors import library_text, quoted
+from simulator.nitro_cli.places import VARIABLE, FolderRefused
 from simulator.nitro_cli.rust_text import debug, display
 from simulator.nitro_cli.session import Failed, Place, Session, failed, within
 from simulator.nitro_cli.signing import SigningInfoUnreadable, signing_info
@@ -234,9 +235,24 @@ def _image(session: Session, asked: _Asked) -> Iterator[ContainerImage]:
 
 def _stored(session: Session, store: ImageStore, uri: str) -> ContainerImage | None:
     try:
-        return store.find(uri)
+        with _usable():
+            return store.find(uri)
     except BadImage as error:
         _not_pulled(session, str(error))
+
+
+@contextmanager
+def _usable() -> Iterator[None]:
+    """Within, the machine's store is used: what is wrong with that, no Docker engine would say."""
+    try:
+        yield
+    except BadStore as error:
+        raise FolderRefused(f"{error}.") from error
+    except OSError as error:
+        raise FolderRefused(
+            f"The image cannot be read or stored ({error}); make room, or name another "
+            f"machine in {VARIABLE}."
+        ) from error
 
 
 def _not_pulled(session: Session, reason: str) -> NoReturn:
@@ -257,16 +273,19 @@ def _from_dockerfile(
     if not Path(folder).is_dir():
         raise failed("E49", "Failed to build docker image: DockerfilePathError", _LIBRARY, 157)
     try:
-        image = build_dockerfile(Path(folder), store)
+        with _usable():
+            image = build_dockerfile(Path(folder), store)
     except BadImage as error:
         if not (docker_engine.answers() and docker_engine.build(uri, Path(folder))):
             _not_built(session, str(error))
         with _of_engine(session, uri) as image:
             yield image
         return
-    store.add(image, uri)
-    # As an engine has it now: by its name, and with a digest of its own.
-    yield store.find(uri) or image
+    with _usable():
+        store.add(image, uri)
+        # As an engine has it now: by its name, and with a digest of its own.
+        stored = store.find(uri)
+    yield stored or image
 
 
 def _not_built(session: Session, reason: str) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import json
 import os
 import shutil
@@ -65,6 +66,31 @@ def test_build(here: World) -> None:
     # Of the simulator itself, so not among what a script compares.
     assert "PCRs are not those of an image that nitro-cli builds" in here.log()
     assert Path("home/.nitro_cli").is_dir()
+
+
+@pytest.mark.parametrize("more", [(), ("--docker-dir", "context")])
+def test_what_is_wrong_with_the_machine_s_store_is_no_failure_of_docker(
+    here: World, more: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("context").mkdir()
+    Path("context/Dockerfile").write_text('FROM scratch\nCMD ["/app"]\n')
+    index = here.folder.path / "images" / "store.json"
+    kept = index.read_text()
+    index.write_text("{")
+    finished = here.run(*BUILD, *more)
+    assert finished.exit_code == 70
+    assert "store.json is damaged" in finished.stderr
+    assert index.read_text() == "{"
+    index.write_text(kept)
+    if more:
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(ImageStore, "add", full)
+        finished = here.run(*BUILD, *more)
+        assert finished.exit_code == 70
+        assert "No space left on device" in finished.stderr
 
 
 def test_build_with_everything(here: World) -> None:
