@@ -19,7 +19,8 @@ from typing import Protocol
 
 from simulator.images.config import ImageConfig
 from simulator.images.contents import Literal
-from simulator.images.context import context_tree, matching
+from simulator.images.context import context_tree
+from simulator.images.copying import Target, changed_by, matches, shared
 from simulator.images.dockerfile import (
     BadDockerfile,
     Dockerfile,
@@ -281,8 +282,8 @@ class _Build:
         sources = [name for name in given[:-1] if not name.startswith("<<")]
         if len(given) < 2:
             raise self._bad(instruction, f"{instruction.keyword} needs a source and a target")
-        target = _Target.of(given[-1], stage.config.working_dir, len(given) > 2)
-        change = _changed_by(instruction)
+        target = Target.of(given[-1], stage.config.working_dir, len(given) > 2)
+        change = changed_by(instruction)
         for heredoc in instruction.heredocs:
             text = self._here(stage).replace(heredoc.text) if heredoc.expand else heredoc.text
             node = Node(Kind.FILE, 0o644, mtime=MTIME, content=Literal(text.encode()))
@@ -311,14 +312,14 @@ class _Build:
         stage: _Stage,
         instruction: Instruction,
         source: tuple[Tree, str],
-        target: _Target,
+        target: Target,
         change: Callable[[Node], Node],
     ) -> None:
         tree, name = source
         is_add = instruction.keyword == "ADD"
         if is_add and ("://" in name or name.startswith("git@")):
             raise self._bad(instruction, f"ADD {name} needs the network; nothing is fetched")
-        found = list(_matches(tree, name))
+        found = list(matches(tree, name))
         if not found:
             raise self._bad(
                 instruction, f"there is no {name} to copy (.dockerignore may leave it out)"
@@ -331,80 +332,7 @@ class _Build:
             if node.kind is Kind.DIRECTORY:
                 target.put_all(stage.tree, node, change)
             else:
-                target.put(stage.tree, posixpath.basename(path), change(_shared(node)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """Where COPY puts things."""
-
-    path: str
-    is_directory: bool
-
-    @classmethod
-    def of(cls, given: str, working_dir: str, several: bool) -> _Target:
-        return cls(
-            posixpath.join("/", working_dir, given),
-            several or given.endswith("/") or given in {".", ".."},
-        )
-
-    def put(self, tree: Tree, name: str, node: Node) -> None:
-        inside = self.is_directory or tree.directory(self.path) is not None
-        tree.put(f"{self.path}/{name}" if inside else self.path, node)
-
-    def put_all(self, tree: Tree, directory: Node, change: Callable[[Node], Node]) -> None:
-        """What is in the directory, and not itself."""
-        made = tree.make_directory(self.path)
-        made.mtime = MTIME
-        _merge(made, directory, change)
-
-
-def _merge(into: Node, directory: Node, change: Callable[[Node], Node]) -> None:
-    for name, node in directory.children.items():
-        old = into.children.get(name)
-        new = change(_shared(node))
-        if node.kind is Kind.DIRECTORY:
-            if old is not None and old.kind is Kind.DIRECTORY:
-                new.children = old.children
-            _merge(new, node, change)
-        into.children[name] = new
-
-
-def _shared(node: Node) -> Node:
-    """A node of its own with the same content; what is in a directory comes later."""
-    return replace(node, children={})
-
-
-def _matches(tree: Tree, name: str) -> Iterator[tuple[str, Node]]:
-    normal = posixpath.normpath(posixpath.join("/", name)).lstrip("/")
-    if not any(mark in normal for mark in "*?["):
-        node = tree.node(normal)
-        if node is not None:
-            yield normal, node
-        return
-    pattern = matching(normal)
-    for entry in tree.walk():
-        if pattern.fullmatch(entry.path) and (node := tree.node(entry.path)) is not None:
-            yield entry.path, node
-
-
-def _changed_by(instruction: Instruction) -> Callable[[Node], Node]:
-    """What --chown and --chmod make of a file that is copied."""
-    owner, mode = instruction.flag("chown"), instruction.flag("chmod")
-    user, _, group = (owner or "0:0").partition(":")
-    if not user.isdecimal() or (group and not group.isdecimal()):
-        raise BadImage(f"--chown={owner} names a user; only numbers are known here")
-    uid, gid = int(user), int(group or user)
-    if mode is not None and (not mode.isdecimal() or set(mode) & {"8", "9"}):
-        raise BadImage(f"--chmod={mode} is no octal number")
-
-    def change(node: Node) -> Node:
-        node.uid, node.gid = (uid, gid) if owner is not None else (node.uid, node.gid)
-        if mode is not None and node.kind is not Kind.SYMLINK:
-            node.mode = int(mode, 8)
-        return node
-
-    return change
+                target.put(stage.tree, posixpath.basename(path), change(shared(node)))
 
 
 def _scratch() -> ImageConfig:

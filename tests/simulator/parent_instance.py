@@ -29,6 +29,7 @@ from simulator.machine.parts import (
     Parts,
     UnreadableImage,
 )
+from simulator.nitro_cli import connection as connecting
 from simulator.nitro_cli.connection import request
 from simulator.nitro_cli.failure import Failure
 from simulator.nitro_cli.places import MachineFolder
@@ -214,6 +215,24 @@ def instance(
     finally:
         broker.stop()
         serving.join()
+
+
+@contextmanager
+def asked_machine(path: Path) -> Iterator[MachineFolder]:
+    """A machine whose broker is a process of its own, once somebody asks."""
+    make(path, Configuration(), Installation())
+    folder = MachineFolder.locate({}, path)
+    yield folder
+    if folder.socket.exists():
+        list(request(folder, "stop"))
+    while connecting._is_held(folder.lock):
+        pass
+
+
+def answer(folder: MachineFolder, command: str = "describe", **arguments: Any) -> Any:
+    """What is answered to a request."""
+    *_, last = request(folder, command, arguments)
+    return last["answer"]
 
 
 def eif_of(path: Path, size: int = 4096) -> Path:

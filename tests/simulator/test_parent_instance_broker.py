@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,20 +13,27 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import BoundedSemaphore, Thread
-from typing import Any
 
 import pytest
 
 from simulator.machine import broker as broker_module
 from simulator.machine import driver
-from simulator.machine.configuration import BadConfiguration, Configuration
+from simulator.machine.configuration import Configuration
 from simulator.machine.conversation import Warnings
-from simulator.machine.making import CannotMake, Installation, make
+from simulator.machine.making import Installation, make
 from simulator.machine.parts import CannotSimulate
 from simulator.nitro_cli import connection as connecting
 from simulator.nitro_cli.connection import BrokerUnreachable, hold, request
-from simulator.nitro_cli.places import FolderRefused, MachineFolder
-from tests.simulator.parent_instance import Instance, StandIns, eif_of, instance, state_of
+from simulator.nitro_cli.places import MachineFolder
+from tests.simulator.parent_instance import (
+    Instance,
+    StandIns,
+    answer,
+    asked_machine,
+    eif_of,
+    instance,
+    state_of,
+)
 
 STATE = {"enclaves": [{"name": "hello", "id": "i-0-enc1", "cid": 16, "process": 1}]}
 
@@ -40,19 +46,8 @@ def _machine(tmp_path: Path) -> Iterator[Instance]:
 
 @pytest.fixture(name="folder")
 def _folder(tmp_path: Path) -> Iterator[MachineFolder]:
-    """A machine with a real broker, once somebody asks."""
-    make(tmp_path / "m", Configuration(), Installation())
-    folder = MachineFolder.locate({}, tmp_path / "m")
-    yield folder
-    if folder.socket.exists():
-        list(request(folder, "stop"))
-    while connecting._is_held(folder.lock):
-        pass
-
-
-def answer(folder: MachineFolder, command: str = "describe", **arguments: Any) -> Any:
-    *_, last = request(folder, command, arguments)
-    return last["answer"]
+    with asked_machine(tmp_path / "m") as folder:
+        yield folder
 
 
 def raw(folder: MachineFolder, content: bytes) -> bytes:
@@ -95,14 +90,6 @@ def test_it_is_started_on_demand_and_holds_nothing_of_who_started_it(
     while connecting._is_held(folder.lock):
         pass
     assert not folder.socket.exists()
-
-
-def test_two_that_are_started_at_once_are_one(folder: MachineFolder) -> None:
-    started = [connecting._start(folder) for _ in range(3)]
-    process = answer(folder, "status")["broker_process"]
-    others = [one for one in started if one.pid != process]
-    # It may be a fourth, where none of them had come so far yet.
-    assert {one.wait() for one in others} == {0}
 
 
 def test_a_broker_that_was_killed_is_told_of_once(folder: MachineFolder) -> None:
@@ -167,13 +154,6 @@ def test_what_is_damaged_is_refused_and_stays(
     assert sentence in str(raised.value)
     assert str(path / name) in str(raised.value)
     assert (path / name).read_text() == content
-
-
-def test_whoever_asks_is_told_why_no_broker_starts(folder: MachineFolder) -> None:
-    (folder.path / "state.json").write_text("[]")
-    with pytest.raises(BrokerUnreachable, match=r"state\.json is damaged"):
-        answer(folder)
-    (folder.path / "state.json").unlink()
 
 
 @pytest.mark.parametrize(
@@ -273,17 +253,6 @@ def test_a_full_disk_stops_the_allocator_and_leaves_what_was(
     assert machine.ask("status").value["cpu_pool"]["free"] == [1, 3]
 
 
-def test_no_machine_is_left_half_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Configuration, "to_json", full)
-    with pytest.raises(CannotMake, match="No space left on device"):
-        make(tmp_path / "m", Configuration(), Installation())
-    assert not (tmp_path / "m" / "root").exists()
-    assert not (tmp_path / "m" / "machine.json").exists()
-
-
 def test_it_ends_when_nobody_needs_it(tmp_path: Path) -> None:
     path = tmp_path / "m"
     make(path, Configuration(idle_seconds=0.0), Installation())
@@ -302,36 +271,6 @@ def test_who_comes_at_the_last_moment_is_answered(tmp_path: Path) -> None:
         one.sendall(b'{"command": "describe", "arguments": {}, "user": 0}\n')
         broker.serve()
         assert one.makefile("rb").readline() == b'{"answer": []}\n'
-
-
-def test_who_comes_upon_a_broker_that_ends_is_answered_by_the_next(folder: MachineFolder) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as ending:
-        ending.bind(str(folder.socket))
-        ending.listen()
-        asking = Thread(target=lambda: answers.append(answer(folder)))
-        answers: list[Any] = []
-        asking.start()
-        ending.accept()[0].close()
-        folder.socket.unlink()
-    asking.join()
-    assert answers == [[]]
-
-
-def test_whose_broker_ends_before_its_last_word_is_told(folder: MachineFolder) -> None:
-    def begin() -> None:
-        connection, _ = ending.accept()
-        with connection:
-            connection.sendall(b'{"say": "Start allocating memory..."}\n')
-
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as ending:
-        ending.bind(str(folder.socket))
-        ending.listen()
-        beginning = Thread(target=begin)
-        beginning.start()
-        with pytest.raises(BrokerUnreachable, match="ended before it answered"):
-            answer(folder, "run")
-        beginning.join()
-    folder.socket.unlink()
 
 
 def test_it_ends_with_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,22 +298,6 @@ def test_who_cannot_be_listened_to_is_told(
         machine.ask("describe")
 
 
-def test_a_program_that_started_a_broker_ends_without_a_warning(folder: MachineFolder) -> None:
-    code = (
-        "import sys; from pathlib import Path; "
-        "from simulator.nitro_cli.connection import request; "
-        "from simulator.nitro_cli.places import MachineFolder; "
-        "list(request(MachineFolder(Path(sys.argv[1])), 'describe'))"
-    )
-    finished = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, folder.path],
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-        check=True,
-    )
-    assert finished.stderr == b""
-
-
 def test_who_holds_it_keeps_it(tmp_path: Path) -> None:
     path = tmp_path / "m"
     make(path, Configuration(idle_seconds=0.0), Installation())
@@ -390,67 +313,6 @@ def test_who_holds_it_keeps_it(tmp_path: Path) -> None:
             assert answer(folder) == []
     serving.join()
     assert not folder.socket.exists()
-
-
-def test_no_broker_is_started_within_a_run(
-    folder: MachineFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(connecting.SUPERVISED_VARIABLE, "1")
-    with pytest.raises(BrokerUnreachable, match="Start the broker first, outside"):
-        answer(folder)
-    monkeypatch.undo()
-
-
-def test_a_broker_that_cannot_be_started(
-    folder: MachineFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with pytest.raises(BrokerUnreachable, match="cannot be started"):
-        answer(folder)
-
-
-def test_a_broker_that_cannot_even_say_why_it_ends(
-    folder: MachineFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (folder.path / "broker.log").write_text("Of another broker.\n")
-    monkeypatch.setattr(connecting, "_BROKER", "import sys; sys.exit(120)")
-    with pytest.raises(BrokerUnreachable, match=r"without a word \(exit code 120\). Is there room"):
-        answer(folder)
-
-
-def test_a_stale_socket_and_what_is_no_socket(folder: MachineFolder) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:
-        dead.bind(str(folder.socket))
-    assert answer(folder) == []
-
-
-def test_folders_that_cannot_be_a_machines(tmp_path: Path) -> None:
-    with pytest.raises(FolderRefused, match="too long a name"):
-        MachineFolder.locate({}, tmp_path / ("x" * 90))
-    (tmp_path / "file").touch()
-    with pytest.raises(FolderRefused, match="cannot be used"):
-        MachineFolder.locate({}, tmp_path / "file" / "m")
-
-
-def test_a_machine_is_made_once(tmp_path: Path) -> None:
-    first = MachineFolder.locate({"ATTESTED_KMS_MACHINE": str(tmp_path / "m")})
-    made = (first.path / "machine.json").read_text()
-    MachineFolder.locate({}, tmp_path / "m")
-    assert (first.path / "machine.json").read_text() == made
-    shutil.rmtree(first.path / "root")
-    (first.path / "machine.json").unlink()
-    MachineFolder.locate({}, tmp_path / "m")
-    assert (first.path / "root" / "dev" / "nitro_enclaves").exists()
-
-
-def test_a_configuration_is_what_it_was(tmp_path: Path) -> None:
-    configuration = Configuration(
-        instance_type="custom", hardware={"vcpus": 8, "memory_mib": 4096}, heartbeat_wait=1.5
-    )
-    (tmp_path / "machine.json").write_text(configuration.to_json())
-    assert Configuration.read(tmp_path / "machine.json") == configuration
-    with pytest.raises(BadConfiguration, match="cannot be read"):
-        Configuration.read(tmp_path / "absent")
 
 
 def test_a_warning_is_told_once() -> None:
