@@ -20,6 +20,7 @@ _INSTANCE_ID = re.compile(r"i-[0-9a-f]{17}", re.ASCII)
 _NUMBERS = ("vcpus", "memory_mib", "threads_per_core", "numa_nodes")
 _ARCHITECTURES = ("x86_64", "arm64")
 DEFAULT_IDLE_SECONDS = 60.0
+_MOST_SECONDS = 1e6
 
 
 class BadConfiguration(ValueError):
@@ -109,7 +110,8 @@ def _wrong_member(members: Mapping[str, Any]) -> str | None:
     for name, value in members.items():
         if name not in kinds:
             return f"there is no member {name!r}"
-        if not isinstance(value, kinds[name]) or isinstance(value, bool):
+        is_kind = isinstance(value, kinds[name]) and not isinstance(value, bool)
+        if not is_kind or (isinstance(value, int | float) and not 0 <= value < _MOST_SECONDS):
             return f"{name} is {json.dumps(value)[:80]}"
     if "instance_id" not in members:
         return "instance_id is missing"

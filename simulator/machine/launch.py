@@ -79,6 +79,8 @@ class Launcher:
     log: ProcessLog
     settle: Callable[[int], None]
     """Waits until nothing is left of an earlier enclave with a CID."""
+    begun: Callable[[Booted], None]
+    """Hears of an enclave that has been started, before its heartbeat. May raise CannotSimulate."""
 
     def run(self, asked: RunArguments, name: str, user: int, teller: Teller) -> Enclave:
         """Launch one. Raises Refused, and CannotSimulate."""
@@ -265,6 +267,7 @@ class _Launch:
                 )
             )
             self.stack.callback(booted.close)
+            self.launcher.begun(booted)
         except (BootFailed, UnreadableImage) as error:
             self._wait_in_vain(monotonic())
             raise self._not_booted(str(error), TIMED_OUT) from error

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from threading import Event, RLock, Thread
+from threading import Condition, Event, RLock, Thread, get_ident
 from typing import Any
 
 from simulator.interpose.tree import remove
@@ -20,7 +20,7 @@ from simulator.machine import failures
 from simulator.machine.enclave import EMPTY, RUNNING, TERMINATING, Enclave
 from simulator.machine.launch import Launcher, Teller
 from simulator.machine.making import Host
-from simulator.machine.parts import Parts
+from simulator.machine.parts import Booted, CannotSimulate, Parts
 from simulator.machine.process_log import CONNECTION, ProcessLog
 from simulator.machine.process_log import PATH as PROCESS_LOG
 from simulator.machine.requests import RunArguments
@@ -47,6 +47,11 @@ class Machine:
         self._lock = RLock()
         self._enclaves: dict[str, Enclave] = {}
         self._launching = 0
+        self._launched = Condition(self._lock)
+        """Told when there is one launch less."""
+        self._begun: dict[int, Booted] = {}
+        """By thread, enclaves that have not been heard of yet."""
+        self._is_closing = False
         self._closing: dict[int, Event] = {}
         """By CID, enclaves that have ended and of which something is still there."""
         self._log = ProcessLog(host.root / PROCESS_LOG.lstrip("/"), os.getpid())
@@ -57,7 +62,7 @@ class Machine:
         for socket_of_a_gone in host.sockets.glob("*.sock"):
             socket_of_a_gone.unlink()
         self._launcher = Launcher(
-            host, parts, self._lock, folder / "vsock", scratch, self._log, self._settle
+            host, parts, self._lock, folder / "vsock", scratch, self._log, self._settle, self._begin
         )
         host.driver.take_up()
 
@@ -76,6 +81,7 @@ class Machine:
     def run(self, asked: RunArguments, user: int, teller: Teller) -> dict[str, Any]:
         """Launch an enclave; what run-enclave prints. Raises failures.Refused, CannotSimulate."""
         with self._lock:
+            self._check_open()
             self._launching += 1
             wanted = asked.enclave_name
             name = self._free_name(asked.default_name if wanted is None else wanted)
@@ -83,10 +89,24 @@ class Machine:
             enclave = self._launcher.run(asked, name, user, teller)
             answer = enclave.run_answer()
             self._add(enclave)
+        except failures.Refused:
+            self._check_open()
+            raise
         finally:
-            with self._lock:
+            with self._launched:
                 self._launching -= 1
+                self._begun.pop(get_ident(), None)
+                self._launched.notify_all()
         return answer
+
+    def _check_open(self) -> None:
+        if self._is_closing:
+            raise CannotSimulate("The machine is being stopped, and its enclaves with it.")
+
+    def _begin(self, booted: Booted) -> None:
+        with self._lock:
+            self._check_open()
+            self._begun[get_ident()] = booted
 
     def describe(self) -> list[dict[str, Any]]:
         """What describe-enclaves prints."""
@@ -163,7 +183,14 @@ class Machine:
             }
 
     def close(self) -> None:
-        """End all enclaves."""
+        """End all enclaves, those too that are being launched, and launch no more."""
+        with self._lock:
+            self._is_closing = True
+            begun = [*self._begun.values()]
+        for booted in begun:
+            booted.close()
+        with self._launched:
+            self._launched.wait_for(lambda: not self._launching, _END_SECONDS)
         for enclave in self.enclaves:
             with self._lock:
                 if enclave.state != RUNNING:

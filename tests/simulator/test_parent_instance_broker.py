@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from threading import BoundedSemaphore, Thread
@@ -121,6 +122,19 @@ def test_an_orderly_end_leaves_nothing_to_tell(tmp_path: Path) -> None:
         assert machine.ask("describe").messages == [{"answer": []}]
 
 
+def test_an_enclave_that_is_being_launched_ends_too(tmp_path: Path) -> None:
+    stand_ins = StandIns(heartbeat=b"")
+    with instance(tmp_path / "m", stand_ins=stand_ins) as machine, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(machine.run, eif_of(tmp_path / "a.eif"))
+        stand_ins.booting.wait()
+        machine.ask("stop")
+        with pytest.raises(BrokerUnreachable, match="is being stopped"):
+            running.result()
+    assert stand_ins.booted[0][1].closed.is_set()
+    assert state_of(tmp_path / "m") == {"enclaves": []}
+    assert list((tmp_path / "m" / "enclaves").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
@@ -131,6 +145,8 @@ def test_an_orderly_end_leaves_nothing_to_tell(tmp_path: Path) -> None:
         ("machine.json", '{"cpus": 3}', "there is no member 'cpus'"),
         ("machine.json", '{"instance_id": 1}', "instance_id is 1"),
         ("machine.json", "{}", "instance_id is missing"),
+        ("machine.json", '{"idle_seconds": -1}', "idle_seconds is -1"),
+        ("machine.json", '{"heartbeat_wait": NaN}', "heartbeat_wait is NaN"),
         (
             "machine.json",
             '{"instance_id": "i-0123456789abcdef0", "hardware": {"vcpus": "4"}}',
