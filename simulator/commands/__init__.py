@@ -26,6 +26,9 @@ def show(line: str) -> None:
     """Print one line at once, also where the output is a pipe. Raises CommandFailed."""
     try:
         print(line, flush=True)
+    except UnicodeEncodeError as error:
+        # A file's name that is no text, or a terminal that has other letters.
+        print(line.encode(error.encoding, "backslashreplace").decode(error.encoding), flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -15,6 +15,8 @@ from typing import Literal
 Architecture = Literal["x86_64", "arm64"]
 
 _GIB = 1024
+_MOST_VCPUS = 4096
+"""More than any type has; each of them is counted by what is simulated."""
 _USABLE_PERCENT = 97
 _KEPT_MIB = 1024
 """What the parent's own programs hold, on node 0: no huge page is made of it."""
@@ -42,6 +44,8 @@ class Instance:
     architecture: Architecture = "x86_64"
 
     def __post_init__(self) -> None:
+        if self.vcpus > _MOST_VCPUS:
+            raise BadInstance(f"No instance has {self.vcpus} vCPUs; give up to {_MOST_VCPUS}.")
         cores = self.vcpus // max(1, self.threads_per_core)
         if min(self.vcpus, self.threads_per_core, self.numa_nodes, self.memory_mib) < 1:
             raise BadInstance("CPUs, threads, nodes and memory of an instance are at least 1.")

@@ -53,6 +53,18 @@ def test_output_that_cannot_be_written_is_told_of() -> None:
     assert (finished.returncode, finished.stderr) == (1, said)
 
 
+def test_what_a_terminal_cannot_show_is_shown_by_its_number() -> None:
+    code = "from simulator.commands import show; show('k\\u00f6ln \\udcff')"
+    for encoding, shown in (("ascii", "k\\xf6ln \\udcff\n"), ("utf-8", "k\u00f6ln \\udcff\n")):
+        finished = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            env={**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"},
+            check=True,
+        )
+        assert finished.stdout.decode() == shown
+
+
 @contextmanager
 def served(*arguments: str) -> Iterator[dict[str, Any]]:
     """The ready line of a server that is stopped at the end and must then have exited with 0."""

@@ -157,6 +157,11 @@ def test_an_enclave_that_is_being_launched_ends_too(tmp_path: Path) -> None:
             '{"instance_id": "i-0123456789abcdef0", "instance_type": "x"}',
             "There is no instance type 'x'",
         ),
+        (
+            "machine.json",
+            '{"instance_id": "i-0123456789abcdef0", "hardware": {"vcpus": 1000000000}}',
+            "No instance has 1000000000 vCPUs; give up to 4096",
+        ),
     ],
 )
 def test_what_is_damaged_is_refused_and_stays(
