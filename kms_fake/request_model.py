@@ -37,7 +37,7 @@ _KINDS = {
 }
 
 _OPTIONAL_NOW = {"CreateGrant": ("GranteePrincipal",)}
-"""What older models of botocore (1.43.0 too) take for required: GranteeServicePrincipal was not yet."""
+"""What older models of botocore (1.43.0 too) take for required: they know no service as grantee."""
 
 
 def is_operation(name: str) -> bool:
