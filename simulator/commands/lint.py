@@ -47,8 +47,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fail-on",
         choices=FAIL_ON,
-        default="info",
-        help="the least severity that makes the exit code 1 (default: info, so any finding)",
+        default="warning",
+        help="the least severity that makes the exit code 1 (default: warning)",
     )
     parser.add_argument(
         "--strict",

@@ -24,7 +24,7 @@ that it gives: what init executes, the lines of the console, and what nitro-cli 
 - A finding that may be wrong says `may`. What an input does not tell is listed as not decided, and
   is no finding (`--strict` makes the exit code 1 for it): a Dockerfile does not show what its base
   image and its RUN lines bring, the built image does.
-- Exit code: 0 for nothing at or above `--fail-on` (default: info), 1 for findings, 2 for an
+- Exit code: 0 for nothing at or above `--fail-on` (default: warning), 1 for findings, 2 for an
   unreadable input.
 - Evidence is that of the behaviour of a real enclave: **documented**, **reported** (somebody's
   run), **inferred** (read in the sources of nitro-cli, init or the kernel).
