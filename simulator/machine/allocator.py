@@ -2,9 +2,11 @@
 
 It is a bash script on a real instance (bootstrap/nitro-enclaves-allocator), and its ways are kept,
 the odd ones too: without a line `---` it skips the whole file, it does not see a last line that has
-no line feed, a blank line is an unexpected key, and it asks for the largest pages first, so that a
-reservation of 1024 MiB is one page that the first enclave takes whole (reported: issue 602).
-Read and not run: `inferred`, but for its reader of the file, which was run.
+no line feed, a backslash quotes what follows and joins lines, a blank line is an unexpected key,
+numbers that begin with 0 are octal where it calculates with them, and it asks for the largest pages
+first, so that a reservation of 1024 MiB is one page that the first enclave takes whole (reported:
+issue 602). Read and not run: `inferred`, but for its reader of the file and its arithmetic, which
+were run with bash 5.2.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,17 +30,26 @@ _KEYS = ("memory_mib", "cpu_count", "cpu_pool")
 _COMMENT = re.compile(r"\s*#")
 _KEY = re.compile(r"[-_a-z0-9]+", re.IGNORECASE)
 _KIB_PER_MIB = 1024
-_MOST_DIGITS = 18
+_READ_PIECE = re.compile(r"\\?.", re.DOTALL)
+_NOT_OCTAL = re.compile(r"0\d*[89]\d*")
+_MOST_BITS = 63
 
 # The lines of the script in which bash itself complains.
 _LINE_OF_READER = 99
 _LINE_OF_SUBSCRIPT = 115
 _LINE_OF_EMPTYING = 135
 _LINE_OF_POOL = 150
+_LINE_OF_AMOUNT = 264
+_LINE_OF_PAGES = 302
+_LINE_OF_COUNT = 433
+_LINE_OF_THREADS = 438
 
 _NO_MEMORY = (
     "Failed to configure entire amount of requested memory. "
     "This indicates insufficient system resources."
+)
+_PAGES_NOT_SET = (
+    "Failed to set a number of huge pages. This may indicate insufficient system resources."
 )
 _NO_NODE = "No CPUs are off-line. Please configure the CPU pool first."
 _WRONG_NODE = "Invalid NUMA node for a CPU. This indicates an invalid CPU ID."
@@ -74,15 +85,27 @@ class _Failed(Exception):
     """`fail` of the script."""
 
 
+class _BashFailed(Exception):
+    """Bash cannot calculate something, and ends the script there."""
+
+
 class _MemoryFailed(Exception):
     """A node does not have the memory; another may."""
 
 
-def allocate(host: Host) -> Outcome:
-    """Run it."""
-    script = _Script(host)
+def allocate(host: Host, install_dir: str = "", directory: str = "/") -> Outcome:
+    """Run it; the first is NITRO_CLI_INSTALL_DIR, a folder of this system if it is not empty.
+
+    `directory` is where the command stands, for a relative one.
+    """
+    shown = f"{install_dir}{CONFIGURATION}"
+    script = _Script(
+        host, shown, Path(directory, shown) if install_dir else host.root / shown.lstrip("/")
+    )
     try:
         script.run()
+    except _BashFailed as failed:
+        return Outcome(tuple(script.lines), (*script.errors, str(failed)), 1)
     except _Failed as failed:
         return Outcome((*script.lines, f"Error: {failed}"), tuple(script.errors), 1)
     return Outcome(tuple(script.lines), tuple(script.errors), 0)
@@ -91,6 +114,9 @@ def allocate(host: Host) -> Outcome:
 @dataclass(slots=True)
 class _Script:
     host: Host
+    shown: str
+    """The path of its file, as messages have it."""
+    file: Path
     lines: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
@@ -119,16 +145,13 @@ class _Script:
     def _parse(self) -> dict[str, str]:
         try:
             # Carriage returns are kept: bash does not know them as part of a line's end.
-            raw = (self.host.root / CONFIGURATION.lstrip("/")).read_bytes()
+            raw = self.file.read_bytes()
         except OSError as error:
-            self._complain(_LINE_OF_READER, f"{CONFIGURATION}: {error.strerror}")
+            self._complain(_LINE_OF_READER, f"{self.shown}: {error.strerror}")
             raw = b""
         configured: dict[str, str] = {}
         started = False
-        # `while read line` ends at a line without its line feed, before it has seen it.
-        lines = raw.decode(errors="replace").split("\n")[:-1]
-        for number, unread in enumerate(lines, start=1):
-            line = unread.strip(" \t")
+        for number, line in enumerate(_lines(raw.decode(errors="replace")), start=1):
             if _COMMENT.match(line):
                 continue
             if line == "---":
@@ -144,12 +167,12 @@ class _Script:
         if key not in _KEYS:
             if not key:
                 self._complain(_LINE_OF_SUBSCRIPT, "CONFIG: bad array subscript")
-            raise _Failed(f"Error in {CONFIGURATION}:{number} - unexpected: {key}")
+            raise _Failed(f"Error in {self.shown}:{number} - unexpected: {key}")
         value = re.sub(r"^.+:", "", line)
         value = re.sub(r'\s+"?', "", value, count=1)
         value = re.sub(r'"?$', "", value, count=1)
         if not value:
-            raise _Failed(f"Error in {CONFIGURATION}:{number} - missing value for {key}")
+            raise _Failed(f"Error in {self.shown}:{number} - missing value for {key}")
         return key, value
 
     def _bring_cpus_online(self) -> None:
@@ -200,11 +223,16 @@ class _Script:
         if not _is_number(count):
             raise _Failed(f"The CPU count value ({count}) is invalid.")
         wanted = int(count)
+        if wanted.bit_length() > _MOST_BITS:
+            self._complain(_LINE_OF_COUNT, f"[: {count}: integer expression expected")
+            wanted = 0
         if wanted < 1:
             raise _Failed("Provided CPU count is not higher than 0.")
         if wanted > instance.vcpus:
             raise _Failed(f"Provided CPU count is higher than available CPUs - {instance.vcpus}.")
         threads = instance.threads_per_core
+        # The rest is the same for the octal number: 8 and 10 have the same one.
+        self._calculated(count, _LINE_OF_THREADS)
         if wanted % threads:
             raise _Failed(f"The CPU count is not multiple of {threads} (threads per core).")
         return wanted
@@ -267,11 +295,13 @@ class _Script:
         pages = self.host.pages
         before = {size: pages.count(node, size) for size in sizes}
         smallest = sizes[-1]
-        # At least one page: bash rounds -1 / N up to 0.
-        remaining = max(1, -(-int(memory) * _KIB_PER_MIB // smallest)) * smallest
+        remaining = _rounded(self._calculated(memory, _LINE_OF_AMOUNT), smallest)
         self._set_all(node, dict.fromkeys(sizes, 0))
         for size in sizes:
-            given = pages.reserve(node, size, remaining // size)
+            if remaining < 0 and -remaining >= size:
+                self._complain(_LINE_OF_PAGES, "echo: write error: Invalid argument")
+                raise _MemoryFailed(_PAGES_NOT_SET)
+            given = pages.reserve(node, size, max(0, remaining) // size)
             if given:
                 self.lines.append(f"- Reserved {given} pages of type: {size}kB.")
             remaining -= given * size
@@ -287,13 +317,47 @@ class _Script:
         for size, count in counts.items():
             self.host.pages.reserve(node, size, count)
 
+    def _calculated(self, number: str, line: int) -> int:
+        """A number as bash's arithmetic takes it."""
+        if _NOT_OCTAL.fullmatch(number):
+            said = f'{number}: value too great for base (error token is "{number}")'
+            raise _BashFailed(f"{_SCRIPT}: line {line}: {said}")
+        return int(number, 8 if number.startswith("0") else 10)
+
     def _complain(self, line: int, text: str) -> None:
         self.errors.append(f"{_SCRIPT}: line {line}: {text}")
 
 
+def _lines(text: str) -> Iterator[str]:
+    """The lines as `while read line` has them.
+
+    It ends at a line without its line feed, before it has seen it.
+    """
+    line = ""
+    for piece in _READ_PIECE.findall(text):
+        if piece == "\n":
+            yield line.rstrip(" \t")
+            line = ""
+        elif piece != "\\\n" and (line or piece not in (" ", "\t")):
+            line += piece[-1]
+
+
+def _rounded(mebibytes: int, page_kib: int) -> int:
+    """KiB in whole pages, as bash calculates in 64 bits: of nothing it makes one page."""
+    page = page_kib * _KIB_PER_MIB
+    less_one = _wrapped(mebibytes * _KIB_PER_MIB**2 - 1)
+    pages = 1 + (less_one // page if less_one >= 0 else -(-less_one // page))
+    return _wrapped(pages * page) // _KIB_PER_MIB
+
+
+def _wrapped(number: int) -> int:
+    """A number in 64 bits with a sign."""
+    half = 1 << _MOST_BITS
+    return (number + half) % (2 * half) - half
+
+
 def _is_number(text: str) -> bool:
-    # What is longer overflows in bash.
-    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    return text.isascii() and text.isdigit()
 
 
 def configuration_text(memory_mib: int, cpus: int | Sequence[int]) -> str:

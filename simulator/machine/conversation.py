@@ -23,7 +23,7 @@ from simulator.machine.failures import Refused
 from simulator.machine.launch import Teller
 from simulator.machine.machine import Machine
 from simulator.machine.parts import CannotSimulate
-from simulator.machine.requests import BadRequest, RunArguments
+from simulator.machine.requests import AllocateArguments, BadRequest, RunArguments
 from simulator.machine.state import KnownEnclave
 
 _log = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ class Listener:
             case "status":
                 answer = machine.status() | {"lost": [asdict(one) for one in self.lost]}
             case "allocate":
-                answer = machine.allocate()
+                answer = machine.allocate(AllocateArguments.parse(arguments))
             case "stop":
                 # Nobody starts another meanwhile: the lock is held until this process ends.
                 machine.close()

@@ -23,7 +23,7 @@ from simulator.machine.making import Host
 from simulator.machine.parts import Booted, CannotSimulate, Parts
 from simulator.machine.process_log import CONNECTION, ProcessLog
 from simulator.machine.process_log import PATH as PROCESS_LOG
-from simulator.machine.requests import RunArguments
+from simulator.machine.requests import AllocateArguments, RunArguments
 from simulator.nitro_cli.rust_text import debug
 
 _PATH_MAX = 107
@@ -138,11 +138,11 @@ class Machine:
         teller.say(f"Successfully terminated enclave {enclave.enclave_id}.")
         return {"EnclaveName": enclave.name, "EnclaveID": enclave.enclave_id, "Terminated": True}
 
-    def allocate(self) -> dict[str, Any]:
+    def allocate(self, asked: AllocateArguments) -> dict[str, Any]:
         """Run the allocator."""
         with self._lock:
             self._host.driver.take_up()
-            outcome = self._host.allocate()
+            outcome = self._host.allocate(asked.install_dir, asked.directory)
         return {
             "lines": list(outcome.lines),
             "errors": list(outcome.errors),

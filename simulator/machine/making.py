@@ -93,10 +93,12 @@ class Host:
         """Of an enclave's process."""
         return self.sockets / f"{slot_uid:x}.sock"
 
-    def allocate(self) -> allocator.Outcome:
-        """Run the allocator."""
+    def allocate(self, install_dir: str = "", directory: str = "/") -> allocator.Outcome:
+        """Run the allocator; see there."""
         return allocator.allocate(
-            allocator.Host(self.root, self.configuration.instance, self.pages, self.driver)
+            allocator.Host(self.root, self.configuration.instance, self.pages, self.driver),
+            install_dir,
+            directory,
         )
 
 

@@ -76,6 +76,21 @@ class RunArguments:
         return name
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllocateArguments:
+    """Of `allocate`."""
+
+    install_dir: str = ""
+    """NITRO_CLI_INSTALL_DIR of the command."""
+    directory: str = "/"
+
+    @classmethod
+    def parse(cls, arguments: Mapping[str, Any]) -> Self:
+        """Raises BadRequest."""
+        given = {"install_dir": "", "directory": "/", **arguments}
+        return cls(install_dir=_text(given, "install_dir"), directory=_text(given, "directory"))
+
+
 def enclave_id_of(arguments: Mapping[str, Any]) -> str:
     """Of `terminate`. Raises BadRequest."""
     return _text(arguments, "enclave_id")

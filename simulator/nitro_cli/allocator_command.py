@@ -11,9 +11,12 @@ import os
 from simulator.nitro_cli.connection import BrokerUnreachable, request
 from simulator.nitro_cli.main import NO_MACHINE, panic
 from simulator.nitro_cli.places import FolderRefused, MachineFolder
-from simulator.nitro_cli.session import CannotPrint, write
+from simulator.nitro_cli.session import CannotPrint, working_directory, write
 
 _STDOUT, _STDERR = 1, 2
+
+
+_INSTALL_DIR = "NITRO_CLI_INSTALL_DIR"
 
 
 def main() -> int:
@@ -26,7 +29,7 @@ def main() -> int:
 
 def _main() -> int:
     try:
-        for message in request(MachineFolder.locate(os.environ), "allocate"):
+        for message in request(MachineFolder.locate(os.environ), "allocate", _arguments()):
             match message:
                 case {"answer": {"lines": lines, "errors": errors, "exit_code": int(exit_code)}}:
                     write(_STDERR, "".join(f"{line}\n" for line in errors))
@@ -39,3 +42,9 @@ def _main() -> int:
     except (BrokerUnreachable, FolderRefused) as error:
         write(_STDERR, f"nitro-enclaves-allocator (attested-kms): {error}\n")
     return NO_MACHINE
+
+
+def _arguments() -> dict[str, str]:
+    """Where its file is, if not below the machine's root."""
+    install_dir = os.environ.get(_INSTALL_DIR)
+    return {"install_dir": install_dir, "directory": working_directory()} if install_dir else {}

@@ -24,7 +24,8 @@ Requests:
     terminate  enclave_id; answer: the object that terminate-enclave prints, or null for a user who
                may not: the real one answers EACCES then, and no object
     status     answer: what the machine is and holds, for `attested-kms machine status`
-    allocate   run the allocator; answer: {"lines": [...], "errors": [...], "exit_code": 0}, of its
+    allocate   install_dir (NITRO_CLI_INSTALL_DIR; absent: none), directory (of the command)
+               run the allocator; answer: {"lines": [...], "errors": [...], "exit_code": 0}, of its
                standard output and its standard error
     stop       end the enclaves and the broker; answer: null
     hold       nothing; answer: null, and the broker stays for as long as the connection is open

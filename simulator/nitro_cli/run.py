@@ -17,7 +17,7 @@ from simulator.nitro_cli.console import attach
 from simulator.nitro_cli.enclaves import DaemonFailed, all_enclaves, ask, no_answers, pretty
 from simulator.nitro_cli.numbers import NotANumber, unsigned
 from simulator.nitro_cli.rust_text import debug
-from simulator.nitro_cli.session import Failed, Session, failed, within
+from simulator.nitro_cli.session import Failed, Session, failed, within, working_directory
 
 _ACTION = "Run Enclave"
 _PARSER = "src/common/commands_parser.rs"
@@ -54,7 +54,7 @@ def _arguments(session: Session, asked: Settings, name: str) -> dict[str, Any]:
     """What the broker is told. A CID of 0 is any, as it is for the driver."""
     arguments: dict[str, Any] = {
         "eif_path": asked.eif_path,
-        "directory": _directory(),
+        "directory": working_directory(),
         "memory_mib": asked.memory_mib,
         "debug_mode": asked.debug_mode,
         "enclave_name": name,
@@ -69,13 +69,6 @@ def _arguments(session: Session, asked: Settings, name: str) -> dict[str, Any]:
     if asked.enclave_cid:
         arguments["enclave_cid"] = asked.enclave_cid
     return arguments
-
-
-def _directory() -> str:
-    try:
-        return os.getcwd()  # noqa: PTH109  # As text, whatever its encoding.
-    except FileNotFoundError:
-        return "/"
 
 
 def _name(asked: Settings, taken: Container[str]) -> str:

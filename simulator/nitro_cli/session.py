@@ -201,6 +201,14 @@ class Session:
         return log.shown
 
 
+def working_directory() -> str:
+    """Where the command stands; `/` where that is gone."""
+    try:
+        return os.getcwd()  # noqa: PTH109  # As text, whatever its encoding.
+    except FileNotFoundError:
+        return "/"
+
+
 def write(descriptor: int, text: str) -> None:
     """All of the text, at once: no buffer to lose when the process is killed."""
     write_bytes(descriptor, text.encode(errors="surrogateescape"))

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from simulator.machine.allocator import CONFIGURATION, Outcome
+from simulator.machine.allocator import _PAGES_NOT_SET, CONFIGURATION, Outcome
 from simulator.machine.configuration import Configuration
 from simulator.machine.driver import PoolRefused
 from simulator.machine.instance import INSTANCE_TYPES, BadInstance, Instance
 from simulator.machine.making import Host, Installation, make
+from simulator.nitro_cli import allocator_command
+from simulator.nitro_cli.places import VARIABLE
 from tests.simulator.parent_instance import eif_of, instance
 
 POOL = "/sys/module/nitro_enclaves/parameters/ne_cpus"
@@ -127,6 +129,71 @@ def test_lines_that_end_as_in_windows(tmp_path: Path, text: str, last: str) -> N
 def test_quotes_and_spaces_around_values(tmp_path: Path) -> None:
     outcome = allocated(host_of(tmp_path), '---\nmemory_mib:   "256"\n  cpu_count: "2"  \n')
     assert outcome.lines[-1] == "Successfully allocated Nitro Enclaves resources: 256 MiB, 2 CPUs"
+
+
+BASH = "/usr/bin/nitro-enclaves-allocator: line "
+
+
+@pytest.mark.parametrize(
+    ("text", "last", "errors"),
+    [
+        ("memory_mib: 0512\ncpu_count: 02", "- Reserved 165 pages of type: 2048kB.", ()),
+        (
+            "memory_mib: 08\ncpu_count: 2",
+            "Configuring the huge page memory...",
+            (f'{BASH}264: 08: value too great for base (error token is "08")',),
+        ),
+        (
+            "memory_mib: 64\ncpu_count: 08",
+            "Auto-generating the enclave CPU pool by using the CPU count...",
+            (f'{BASH}438: 08: value too great for base (error token is "08")',),
+        ),
+        (
+            f"memory_mib: 64\ncpu_count: {1 << 63}",
+            "Error: Provided CPU count is not higher than 0.",
+            (f"{BASH}433: [: {1 << 63}: integer expression expected",),
+        ),
+        (f"memory_mib: {1 << 44}\ncpu_count: 2", "- Reserved 1 pages of type: 2048kB.", ()),
+        (
+            f"memory_mib: {1 << 43}\ncpu_pool: 1,5",
+            f"Error: {_PAGES_NOT_SET}",
+            (f"{BASH}302: echo: write error: Invalid argument",),
+        ),
+    ],
+)
+def test_numbers_are_those_of_bash(
+    tmp_path: Path, text: str, last: str, errors: tuple[str, ...]
+) -> None:
+    """As the real script says, run on stand-ins of lscpu and sysfs; the last is inferred."""
+    outcome = allocated(host_of(tmp_path, "m6i.2xlarge"), f"---\n{text}\n")
+    assert outcome.errors == errors
+    assert outcome.exit_code == (0 if outcome.lines[-1].startswith("Successfully") else 1)
+    assert last in (outcome.lines[-1], *outcome.lines[3:4])
+
+
+def test_a_backslash_quotes_and_joins_lines(tmp_path: Path) -> None:
+    host = host_of(tmp_path)
+    text = "---\nmemory_mib: 5\\\n12\n# a\\\ncomment\ncpu\\_count: 2\\ \n"
+    assert allocated(host, text).lines[-1].endswith("resources: 512 MiB, 2 CPUs")
+    outcome = allocated(host, "---\nmemory_mib: 5\\\n12\nfoo\\\\bar: 3\n")
+    assert outcome.lines[-1] == f"Error: Error in {CONFIGURATION}:3 - unexpected: foo"
+    # Continued where nothing follows: a line that is not ended is not read.
+    assert "missing CPU res" in allocated(host, "---\nmemory_mib: 1\ncpu_count: 2\\\n").lines[-1]
+
+
+def test_a_file_of_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NITRO_CLI_INSTALL_DIR", "there")
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "m"))
+    with instance(tmp_path / "m"):
+        assert allocator_command.main() == 1
+        assert "line 99: there/etc/nitro_enclaves/allocator.yaml: No such" in capfd.readouterr().err
+        (tmp_path / f"there{CONFIGURATION}").parent.mkdir(parents=True)
+        (tmp_path / f"there{CONFIGURATION}").write_text("---\nmemory_mib: 64\ncpu_count: 2\n")
+        assert allocator_command.main() == 0
+    assert capfd.readouterr().out.endswith("resources: 64 MiB, 2 CPUs\n")
 
 
 def test_no_file_and_no_driver(tmp_path: Path) -> None:
