@@ -12,27 +12,9 @@ from pathlib import Path
 
 from nsm_fake.eif import EifUnwritable, kernel_identity
 from simulator.images.errors import BadImage
+from simulator.placeholders import KERNEL_NAMES, MARK, placeholder_files
 
-_MARK = b"attested-kms placeholder: "
 _LARGEST_CMDLINE = 64 * 1024
-
-_COMMAND_LINES = {
-    "amd64": (
-        "reboot=k panic=30 pci=off nomodules console=ttyS0 i8042.noaux i8042.nomux i8042.nopnp "
-        "i8042.dumbkbd random.trust_cpu=on"
-    ),
-    "arm64": (
-        "reboot=k panic=30 pci=off nomodules console=ttyS0 random.trust_cpu=on root=/dev/ram0"
-    ),
-}
-"""Those of nitro-cli 1.4.4 and 1.5.0, read in its package (inferred)."""
-
-_KERNEL_NAMES = {"amd64": "bzImage", "arm64": "Image"}
-_KERNEL_CONFIG = (
-    "#\n# {mark}the configuration of a kernel that is none\n"
-    "# Linux/{machine} 4.14.256 Kernel Configuration\n"
-)
-_MACHINES = {"amd64": "x86_64", "arm64": "arm64"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +31,10 @@ class Blobs:
     """Whether no part is a placeholder. That the files are nitro-cli's is not checked."""
 
 
-def placeholder_files(architecture: str) -> dict[str, bytes]:
-    """The files of a folder that stands in the place of nitro-cli's blobs."""
-    text = {
-        _KERNEL_NAMES[architecture]: "the kernel of an enclave; this one boots in the simulator",
-        "init": "the program that an enclave boots into; the simulator has its own",
-        "nsm.ko": "the driver of the Nitro Security Module; the simulator has its own",
-        "linuxkit": "the program that makes ramdisks; the simulator makes them itself",
-    }
-    files = {name: _MARK + what.encode() + b"\n" for name, what in text.items()}
-    config = _KERNEL_CONFIG.format(mark=_MARK.decode(), machine=_MACHINES[architecture])
-    files[f"{_KERNEL_NAMES[architecture]}.config"] = config.encode()
-    files["cmdline"] = f"{_COMMAND_LINES[architecture]}\n".encode()
-    return files
-
-
 def placeholders(architecture: str) -> Blobs:
     """Parts that stand in the place of nitro-cli's."""
     files = placeholder_files(architecture)
-    kernel = _KERNEL_NAMES[architecture]
+    kernel = KERNEL_NAMES[architecture]
     system, version = kernel_identity(files[f"{kernel}.config"].decode())
     return Blobs(
         kernel=files[kernel],
@@ -82,7 +49,7 @@ def placeholders(architecture: str) -> Blobs:
 
 def blobs_in(folder: Path, architecture: str) -> Blobs:
     """The parts in a folder like nitro-cli's; each must be there."""
-    name = _KERNEL_NAMES[architecture]
+    name = KERNEL_NAMES[architecture]
     kernel, init, nsm_ko = (folder / part for part in (name, "init", "nsm.ko"))
     starts = [_start(path) for path in (kernel, init, nsm_ko)]
     config = _text(folder / f"{name}.config")
@@ -97,14 +64,14 @@ def blobs_in(folder: Path, architecture: str) -> Blobs:
         nsm_ko=nsm_ko,
         operating_system=system,
         kernel_version=version,
-        are_real=not any(start == _MARK for start in starts),
+        are_real=not any(start == MARK for start in starts),
     )
 
 
 def _start(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(len(_MARK))
+            return file.read(len(MARK))
     except OSError as error:
         raise _missing(path, error) from error
 

@@ -22,19 +22,14 @@ from simulator.machine.huge_pages import HugePages
 from simulator.machine.instance import Architecture
 from simulator.machine.kernel_log import PATH as KERNEL_LOG
 from simulator.machine.kernel_log import KernelLog
+from simulator.placeholders import placeholder_files
 
 BLOBS = "/usr/share/nitro_enclaves/blobs"
 LOGS = "/var/log/nitro_enclaves"
 SOCKETS = "/run/nitro_enclaves"
 ASSET_TAG = "/sys/devices/virtual/dmi/id/board_asset_tag"
-
-_COMMAND_LINES: dict[Architecture, str] = {
-    "x86_64": "reboot=k panic=30 pci=off nomodules console=ttyS0 i8042.noaux i8042.nomux "
-    "i8042.nopnp i8042.dumbkbd random.trust_cpu=on",
-    "arm64": "reboot=k panic=30 pci=off nomodules console=ttyS0 random.trust_cpu=on root=/dev/ram0",
-}
-"""Of nitro-cli's blobs (blobs/*/cmdline)."""
-_KERNELS: dict[Architecture, str] = {"x86_64": "bzImage", "arm64": "Image"}
+_ARCHITECTURES: dict[Architecture, str] = {"x86_64": "amd64", "arm64": "arm64"}
+"""As images name them."""
 
 
 class CannotMake(Exception):
@@ -170,24 +165,21 @@ def _lay_out(folder: Path, host: Host, installation: Installation) -> None:
     (folder / "vsock").mkdir(mode=0o700, exist_ok=True)
     for name in (LOGS, SOCKETS):
         _at(root, name).mkdir(parents=True)
+    allocator_yaml = allocator.configuration_text(installation.memory_mib, installation.cpus)
     files = {
-        f"{LOGS}/nitro_enclaves.log": "",
-        ASSET_TAG: f"{host.configuration.instance_id}\n",
-        allocator.CONFIGURATION: allocator.configuration_text(
-            installation.memory_mib, installation.cpus
-        ),
+        f"{LOGS}/nitro_enclaves.log": b"",
+        ASSET_TAG: f"{host.configuration.instance_id}\n".encode(),
+        allocator.CONFIGURATION: allocator_yaml.encode(),
     }
     if installation.has_driver:
-        files |= {POOL_FILE: "\n", DEVICE: ""}
+        files |= {POOL_FILE: b"\n", DEVICE: b""}
     if installation.has_devel:
-        kernel = _KERNELS[instance.architecture]
-        files[f"{BLOBS}/cmdline"] = f"{_COMMAND_LINES[instance.architecture]}\n"
-        for name in (kernel, f"{kernel}.config", "init", "linuxkit", "nsm.ko"):
-            files[f"{BLOBS}/{name}"] = f"attested-kms: in place of nitro-cli's {name}\n"
+        for name, content in placeholder_files(_ARCHITECTURES[instance.architecture]).items():
+            files[f"{BLOBS}/{name}"] = content
     for name, content in files.items():
         path = _at(root, name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
+        path.write_bytes(content)
     host.pages.make()
 
 

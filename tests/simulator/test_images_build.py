@@ -11,10 +11,11 @@ import pytest
 
 from nsm_fake.eif import Eif, measure
 from simulator.images import BadImage, NoCommand, open_image
-from simulator.images.blobs import placeholder_files, placeholders
+from simulator.images.blobs import placeholders
 from simulator.images.build import Builder, BuildResult, build_eif
 from simulator.images.contents import OpenFile, Span
 from simulator.images.cpio import read
+from simulator.placeholders import placeholder_files
 from tests.simulator.image_archives import APP, legacy_files, saved, write_archive, write_files
 
 BUILDER = Builder("a test", "1")

@@ -11,10 +11,10 @@ import pytest
 
 from nsm_fake.eif import Eif, certificate_pcr, measure
 from simulator import cli
-from simulator.images.blobs import placeholder_files
 from simulator.images.contents import OpenFile, Span
 from simulator.images.cpio import read
 from simulator.images.store import ImageStore
+from simulator.placeholders import placeholder_files
 from tests.nsm_fake.eif_images import certificate, pem_of_key, private_key
 from tests.simulator.image_archives import APP, saved, write_files
 

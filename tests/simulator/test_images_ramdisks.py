@@ -12,10 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.images import BadImage, open_image
-from simulator.images.blobs import blobs_in, placeholder_files, placeholders
+from simulator.images.blobs import blobs_in, placeholders
 from simulator.images.contents import OpenFile, Span
 from simulator.images.cpio import DIRECTORY, FILE, SYMLINK, BadArchive, Header, Writer, read
 from simulator.images.ramdisks import write_application, write_bootstrap
+from simulator.machine.configuration import Configuration
+from simulator.machine.making import BLOBS, Installation, make
+from simulator.placeholders import placeholder_files
 from tests.simulator.image_archives import (
     folder,
     hardlink,
@@ -201,3 +204,14 @@ def test_a_file_that_the_format_has_no_room_for_is_said() -> None:
 
     with pytest.raises(BadArchive, match="4294967296 bytes; the format has room for 4294967295"):
         Writer(io.BytesIO()).add(Header("huge", FILE, 0), Huge())
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "architecture"), [("m6i.xlarge", "amd64"), ("m6g.xlarge", "arm64")]
+)
+def test_the_blobs_of_a_new_machine(tmp_path: Path, instance_type: str, architecture: str) -> None:
+    make(tmp_path, Configuration(instance_type=instance_type), Installation())
+    found = blobs_in(tmp_path / f"root{BLOBS}", architecture)
+    expected = placeholders(architecture)
+    assert (found.cmdline, found.kernel_version) == (expected.cmdline, expected.kernel_version)
+    assert not found.are_real

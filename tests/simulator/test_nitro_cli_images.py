@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from nsm_fake.eif import Eif, certificate_pcr, file_pcr, measure
-from simulator.images.blobs import placeholder_files
 from simulator.images.store import ImageStore
+from simulator.placeholders import placeholder_files
 from tests.nsm_fake.eif_images import certificate, image, metadata, pem_of_key, private_key
 from tests.simulator.image_archives import APP, saved
 from tests.simulator.nitro_cli_world import Finished, World
