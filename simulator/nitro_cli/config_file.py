@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -86,35 +86,48 @@ def _constant(_: str) -> NoReturn:
     raise _Wrong("expected value")
 
 
-def _settings(members: Any) -> Settings:
-    if not isinstance(members, _Members):
-        raise _Wrong(f"invalid type: {_what(members)}, expected struct RunEnclavesArgs")
-    for name in members.repeated:
-        if name in Settings.__dataclass_fields__:
+def _settings(value: Any) -> Settings:
+    if isinstance(value, list):
+        return _in_order(value)
+    if not isinstance(value, _Members):
+        raise _Wrong(f"invalid type: {_what(value)}, expected struct RunEnclavesArgs")
+    for name in value.repeated:
+        if name in _READERS:
             raise _Wrong(f"duplicate field `{name}`")
-    ids = members.get("cpu_ids")
     return Settings(
-        eif_path=_text(members, "eif_path"),
-        memory_mib=_number(_required(members, "memory_mib"), _U64, "u64"),
-        enclave_cid=_optional(members, "enclave_cid", _U64, "u64"),
-        cpu_ids=None if ids is None else _numbers(ids),
-        cpu_count=_optional(members, "cpu_count", _U32, "u32"),
-        debug_mode=_flag(members, "debug_mode"),
-        attach_console=_flag(members, "attach_console"),
-        enclave_name=None
-        if members.get("enclave_name") is None
-        else _text(members, "enclave_name"),
+        **{
+            name: read(value[name]) if name in value else _absent(name)
+            for name, read in _READERS.items()
+        }
     )
 
 
-def _required(members: Mapping[str, Any], name: str) -> Any:
-    if name not in members:
+def _in_order(values: Sequence[Any]) -> Settings:
+    """The settings of an array, which serde takes for a struct: no option may be left out."""
+    members: dict[str, Any] = {}
+    for index, (name, read) in enumerate(_READERS.items()):
+        if index < len(values):
+            members[name] = read(values[index])
+        elif name in _FLAGS:
+            members[name] = False
+        else:
+            raise _Wrong(
+                f"invalid length {index}, expected struct RunEnclavesArgs with "
+                f"{len(_READERS)} elements"
+            )
+    if len(values) > len(_READERS):
+        raise _Wrong("trailing characters")
+    return Settings(**members)
+
+
+def _absent(name: str) -> Any:
+    """What a member that an object does not have is taken for."""
+    if name in _REQUIRED:
         raise _Wrong(f"missing field `{name}`")
-    return members[name]
+    return False if name in _FLAGS else None
 
 
-def _text(members: Mapping[str, Any], name: str) -> str:
-    value = _required(members, name)
+def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise _Wrong(f"invalid type: {_what(value)}, expected a string")
     if any("\ud800" <= letter <= "\udfff" for letter in value):
@@ -122,22 +135,24 @@ def _text(members: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _flag(members: Mapping[str, Any], name: str) -> bool:
-    value = members.get(name, False)
+def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise _Wrong(f"invalid type: {_what(value)}, expected a boolean")
     return value
 
 
-def _optional(members: Mapping[str, Any], name: str, limit: int, kind: str) -> int | None:
-    value = members.get(name)
-    return None if value is None else _number(value, limit, kind)
+def _u32(value: Any) -> int:
+    return _number(value, _U32, "u32")
+
+
+def _u64(value: Any) -> int:
+    return _number(value, _U64, "u64")
 
 
 def _numbers(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list):
         raise _Wrong(f"invalid type: {_what(value)}, expected a sequence")
-    return tuple(_number(item, _U32, "u32") for item in value)
+    return tuple(_u32(item) for item in value)
 
 
 def _number(value: Any, limit: int, kind: str) -> int:
@@ -146,6 +161,25 @@ def _number(value: Any, limit: int, kind: str) -> int:
     if not 0 <= value < limit:
         raise _Wrong(f"invalid value: integer `{value}`, expected {kind}")
     return value
+
+
+def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else read(value)
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "eif_path": _text,
+    "enclave_cid": _or_none(_u64),
+    "memory_mib": _u64,
+    "cpu_ids": _or_none(_numbers),
+    "debug_mode": _flag,
+    "attach_console": _flag,
+    "cpu_count": _or_none(_u32),
+    "enclave_name": _or_none(_text),
+}
+"""In the order of the real one's struct RunEnclavesArgs."""
+_REQUIRED = ("eif_path", "memory_mib")
+_FLAGS = ("debug_mode", "attach_console")
 
 
 def _what(value: Any) -> str:  # noqa: PLR0911  # A table.

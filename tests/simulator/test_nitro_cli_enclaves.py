@@ -172,12 +172,27 @@ def test_a_configuration_file(machine: World, tmp_path: Path) -> None:
     assert arguments["enclave_name"] == "x"
 
 
+def test_a_configuration_file_with_an_array(machine: World, tmp_path: Path) -> None:
+    """Serde takes a sequence for a struct."""
+    starts(machine)
+    file = tmp_path / "config.json"
+    file.write_text('["d/x.eif", 16, 64, [1, 3], false, false, null, "name"]')
+    assert machine.run("run-enclave", "--config", str(file)).exit_code == 0
+    arguments = machine.asked[0]["arguments"]
+    assert (arguments["enclave_cid"], arguments["memory_mib"]) == (16, 64)
+    assert (arguments["cpu_ids"], arguments["enclave_name"]) == ([1, 3], "name")
+
+
 @pytest.mark.parametrize(
     ("text", "code", "root"),
     [
         ("", 17, 'Error("EOF while parsing a value", line: 1, column: 0)'),
         ("{} x", 17, 'Error("trailing characters", line: 1, column: 4)'),
-        ("[]", 17, 'Error("invalid type: sequence, expected struct RunEnclavesArgs", '),
+        ('"x"', 17, 'Error("invalid type: string \\"x\\", expected struct RunEnclavesArgs", '),
+        ("[]", 17, "invalid length 0, expected struct RunEnclavesArgs with 8 elements"),
+        ('["x", null, 64, [1], true]', 17, "invalid length 6, expected struct RunEnclavesArgs"),
+        ('["x", "y"]', 17, 'invalid type: string \\"y\\", expected u64'),
+        ('["x", null, 64, [1], true, false, null, null, 9]', 17, "trailing characters"),
         ('{"eif_path": 1}', 17, 'Error("invalid type: integer `1`, expected a string", '),
         ('{"eif_path": "x"}', 17, 'Error("missing field `memory_mib`", line: 1, column: 17)'),
         (json.dumps(CONFIG | {"cpu_count": -1}), 17, "invalid value: integer `-1`, expected u32"),
