@@ -11,7 +11,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import RLock
 from time import monotonic, sleep
@@ -93,7 +93,7 @@ class Launcher:
                     "Failed to execute command `Run`",
                     action=failures.RUN,
                 )
-                raise Refused(failure) from refused
+                raise Refused(replace(failure, process=self.log.writer)) from refused
             stack.pop_all()
         return enclave
 

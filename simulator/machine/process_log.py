@@ -28,6 +28,11 @@ class ProcessLog:
     name: str = "enc-xxxxxxx"
     """Until the enclave has its id."""
 
+    @property
+    def writer(self) -> str:
+        """The process, as its lines name it."""
+        return f"{self.name}:{self.process}"
+
     def of_command(self, folder: str | None) -> ProcessLog:
         """The same where a command's NITRO_CLI_LOGS_PATH is: its enclave process inherits it."""
         return self if folder is None else replace(self, path=Path(folder, self.path.name))
@@ -51,7 +56,7 @@ class ProcessLog:
     def _write(self, level: str, file: str, line: int, text: str) -> None:
         now = time.time_ns() // 1_000_000
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1000))
-        head = f"[{self.name}:{self.process}][{level}][{moment}.{now % 1000:03d}Z][{file}:{line}]"
+        head = f"[{self.writer}][{level}][{moment}.{now % 1000:03d}Z][{file}:{line}]"
         with suppress(OSError):
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
             try:

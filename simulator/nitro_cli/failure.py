@@ -24,6 +24,8 @@ class Failure:
     """What the message's placeholders get, in their order."""
     action: str = ""
     """`Run Enclave`; set by the command."""
+    process: str = ""
+    """Who found it, as the log names it: `enc-xxxxxxx:1234`. The command itself if it is empty."""
 
     def within(self, *subactions: str, action: str = "") -> Self:
         """The same failure as whoever called the finder passes it on."""
@@ -40,6 +42,7 @@ class Failure:
             "line": self.line,
             "infos": list(self.infos),
             "action": self.action,
+            "process": self.process,
         }
 
     @classmethod

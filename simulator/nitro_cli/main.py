@@ -106,6 +106,10 @@ def _version(words: list[str], environ: Mapping[str, str]) -> str:
 def _run(session: Session, given: Given) -> int:
     try:
         session.open_log()
+    except Failed as error:
+        # There is no log yet: the folder that the error log makes gets none.
+        return session.fail(error.failure, is_logged=False)
+    try:
         session.info("src/main.rs:64", "Start Nitro CLI")
         command: _Run = import_module(f"simulator.nitro_cli.{_MODULES[given.command]}").run
         return command(session, given)

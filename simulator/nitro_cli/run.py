@@ -39,7 +39,7 @@ def run(session: Session, given: Given) -> int:
     try:
         started = ask(session, "run", _arguments(session, asked, name))
     except DaemonFailed as error:
-        session.fail(error.failure.within(action=_ACTION), process="enc-xxxxxxx")
+        session.fail(error.failure.within(action=_ACTION))
         session.say("Failed connections: 1")
         raise no_answers(
             1, "Failed to handle all enclave process replies", action=_ACTION

@@ -147,14 +147,15 @@ class Session:
         logs = self.logs
         return Place(os.path.join(logs.shown, _LOG_NAME), logs.actual / _LOG_NAME)  # noqa: PTH118  # As text.
 
-    def log(self, level: str, where: str, text: str, *, process: str = "nitro-cli") -> None:
+    def log(self, level: str, where: str, text: str, *, process: str = "") -> None:
         """Append a line, as far as RUST_LOG lets it pass; a log that fails stops nobody."""
         asked = self.environ.get("RUST_LOG", "info").lower()
         limit = _LEVELS.index(asked) if asked in _LEVELS else _LEVELS.index("info")
         if _LEVELS.index(level.lower()) > limit:
             return
         moment = timestamp(time.time_ns() // 1_000_000 * 1_000_000, digits=3)
-        line = f"[{process}:{os.getpid()}][{level}][{moment}Z][{where}] {text}\n"
+        who = process or f"nitro-cli:{os.getpid()}"
+        line = f"[{who}][{level}][{moment}Z][{where}] {text}\n"
         with suppress(OSError), self._log().actual.open("ab") as file:
             file.write(line.encode(errors="surrogateescape"))
 
@@ -181,13 +182,14 @@ class Session:
         """A line on standard output."""
         write(_STDOUT, f"{text}\n")
 
-    def fail(self, failure: Failure, *, process: str = "nitro-cli") -> int:
+    def fail(self, failure: Failure, *, is_logged: bool = True) -> int:
         """Write the failure's error log, tell user and log; returns the exit code."""
         trace = backtrace(failure, self.version)
         shown = trace if self.environ.get("BACKTRACE") == "1" else None
         text = message(failure, shown_backtrace=shown, log=self._error_log(trace))
         self.say(text)
-        self.log("ERROR", "src/common/mod.rs:424", text, process=process)
+        if is_logged:
+            self.log("ERROR", "src/common/mod.rs:424", text, process=failure.process)
         return ERRORS[failure.code].exit_code
 
     def _error_log(self, trace: str) -> str | None:

@@ -59,7 +59,7 @@ def _terminate(session: Session, enclave: Enclave) -> dict[str, Any] | None:
             session, "terminate", {"enclave_id": enclave["EnclaveID"]}
         )
     except DaemonFailed as error:
-        session.fail(error.failure.within(action=_ACTION), process="enc-xxxxxxx")
+        session.fail(error.failure.within(action=_ACTION))
         return None
     return ended
 

@@ -26,6 +26,7 @@ POOL = Failure(
     subactions=("No CPU is free", "The driver refused"),
     file="src/driver.rs",
     line=859,
+    process="enc-xxxxxxx:77",
 )
 """A failure as a broker may find it."""
 

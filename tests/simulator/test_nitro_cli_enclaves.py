@@ -154,7 +154,7 @@ def test_a_failed_start_is_told_twice(machine: World) -> None:
         "Failed to handle all enclave process replies",
         "Failed to connect to 1 enclave processes",
     ]
-    assert "\n[enc-xxxxxxx:" in machine.log()
+    assert "\n[enc-xxxxxxx:77][ERROR]" in machine.log()
 
 
 CONFIG = {"eif_path": "x.eif", "memory_mib": 64, "cpu_count": 2}

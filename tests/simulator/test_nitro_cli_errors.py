@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+from pathlib import Path
 
 import pytest
 
@@ -128,7 +129,7 @@ def test_backtrace_is_shown_for_1_alone(machine: World, monkeypatch: pytest.Monk
 
 
 def test_logs_go_where_the_environment_says(
-    machine: World, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+    machine: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     logs = f"{tmp_path}/logs/"
     monkeypatch.setenv("NITRO_CLI_LOGS_PATH", logs)
@@ -138,6 +139,10 @@ def test_logs_go_where_the_environment_says(
     # The error log made the folder.
     assert f'"{logs}/err' in first.stderr
     assert machine.run("describe-enclaves").exit_code == 0
+    # What failed before there was a log is not in it.
+    log = (tmp_path / "logs" / "nitro_enclaves.log").read_text()
+    assert "Start Nitro CLI" in log
+    assert "ERROR" not in log
 
 
 def test_a_log_that_cannot_be_opened(machine: World) -> None:
