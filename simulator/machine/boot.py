@@ -125,6 +125,11 @@ class Booted:
         self.console.join()
         return code
 
+    def was_killed(self) -> bool:
+        """Wait for the enclave's end; whether its process was killed, which is no end in order."""
+        self._run.wait()
+        return self._run.was_lost
+
     def close(self) -> None:
         """Switch the enclave off, if it has not ended, and remove what is left of it."""
         with self._closing:

@@ -207,8 +207,9 @@ class Machine:
         return name
 
     def _add(self, enclave: Enclave) -> None:
-        _make_socket(enclave.socket)
         with self._lock:
+            # At once: a socket without an enclave is a stale one, and whoever finds it deletes it.
+            _make_socket(enclave.socket)
             self._enclaves[enclave.enclave_id] = enclave
         self._changed()
         # Of its own: who terminates the enclave closes the other.
@@ -223,19 +224,23 @@ class Machine:
         poll.register(ended, select.POLLIN)
         poll.poll()
         os.close(ended)
+        was_killed = enclave.booted.was_killed()
         with self._lock:
             if enclave.state != RUNNING:  # It is being terminated, or has been.
                 return
             enclave.state = TERMINATING
             # Its process ends at once, and with it what it had: who looks sees neither.
-            self._forget(enclave)
+            self._forget(enclave, leaves_socket=was_killed)
             self._closing[enclave.cid] = Event()
         log = self._log_of(enclave)
+        if was_killed:  # With its enclave, which ends; there is nobody who could log it.
+            self._end(enclave, leaves_socket=True)
+            return
         log.warn(207, "Received hang-up event from the enclave. Enclave process will shut down.")
         self._end(enclave)
         log.info(541, f"Enclave process {enclave.booted.process_id} exited event loop.")
 
-    def _end(self, enclave: Enclave) -> None:
+    def _end(self, enclave: Enclave, *, leaves_socket: bool = False) -> None:
         """Of one that is terminating: once only."""
         with self._lock:
             closed = self._closing.setdefault(enclave.cid, Event())
@@ -244,18 +249,19 @@ class Machine:
             enclave.nsm.close()
         finally:
             with self._lock:
-                self._forget(enclave)
+                self._forget(enclave, leaves_socket=leaves_socket)
                 enclave.state = EMPTY
                 del self._closing[enclave.cid]
             closed.set()
             remove([str(enclave.scratch)])
             self._changed()
 
-    def _forget(self, enclave: Enclave) -> None:
+    def _forget(self, enclave: Enclave, *, leaves_socket: bool) -> None:
         self._host.driver.release(enclave.slot)
         self._enclaves.pop(enclave.enclave_id, None)
-        with suppress(OSError):
-            enclave.socket.unlink()
+        if not leaves_socket:
+            with suppress(OSError):
+                enclave.socket.unlink()
 
     def _settle(self, cid: int) -> None:
         """Wait until nothing is left of an enclave that had the CID."""

@@ -87,6 +87,9 @@ class Booted(Protocol):
         As soon as it has ended, though nitro-cli waits on.
         """
 
+    def was_killed(self) -> bool:
+        """Of one that has ended: whether its process was killed, and could tidy up nothing."""
+
     def close(self) -> None:
         """Switch it off if it runs, and let go of everything."""
 

@@ -74,6 +74,10 @@ class _Enclave:
         except CannotBoot as error:
             raise CannotSimulate(str(error)) from error
 
+    def was_killed(self) -> bool:
+        """Whether its process was killed, once it has ended."""
+        return self._booted.was_killed()
+
     def close(self) -> None:
         """Switch it off."""
         self._booted.close()

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
-from errno import ENOENT
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from errno import ECONNREFUSED, ENOENT
+from pathlib import Path
 from typing import Any
 
 from simulator.nitro_cli.connection import request
@@ -63,20 +65,43 @@ def all_enclaves(session: Session, asked: str) -> list[Enclave]:
         "Failed to send command to all enclave processes",
         f"Failed to send {asked} command to all enclave processes",
     ):
-        listed(session.sockets, _unreadable)
+        files = listed(session.sockets, _unreadable)
     enclaves: list[Enclave] = ask(session, "describe")
     for enclave in enclaves:
-        socket = session.sockets.shown.rstrip("/") + f"/{slot(enclave['EnclaveID'])}.sock"
+        socket = shown_socket(session, f"{slot(enclave['EnclaveID'])}.sock")
         session.info(f"{COMMUNICATION}:100", f"Connected to: {socket}")
+    for file in stale(session, files, enclaves):
+        if file.suffix == ".sock" and not file.is_dir():
+            shown = shown_socket(session, file.name)
+            session.info(f"{COMMUNICATION}:109", f"Deleting stale socket: {shown}")
+            with suppress(OSError):
+                file.unlink()
     return enclaves
 
 
-def listed(folder: Place, refusal: Callable[[OSError], Failed]) -> None:
-    """Look into the folder of sockets. Raises Failed."""
+def listed(folder: Place, refusal: Callable[[OSError], Failed]) -> list[Path]:
+    """What is in the folder of sockets. Raises Failed."""
     try:
-        next(folder.actual.iterdir(), None)
+        return sorted(folder.actual.iterdir())
     except OSError as error:
         raise refusal(error) from error
+
+
+def stale(session: Session, files: Iterable[Path], enclaves: Iterable[Enclave]) -> list[Path]:
+    """Those at which nobody answers: what an enclave's process that was killed has left.
+
+    The files were listed before the enclaves were asked for. In a folder that the environment names
+    there are no sockets of this machine, so that none is stale.
+    """
+    if not session.has_own_sockets:
+        return []
+    alive = {f"{slot(enclave['EnclaveID'])}.sock" for enclave in enclaves}
+    return [file for file in files if file.name not in alive]
+
+
+def shown_socket(session: Session, name: str) -> str:
+    """The path of a socket, as messages have it."""
+    return f"{session.sockets.shown.rstrip('/')}/{name}"
 
 
 def _unreadable(error: OSError) -> Failed:
@@ -90,15 +115,17 @@ def slot(enclave_id: str) -> str:
 
 def find(session: Session, enclave_id: str) -> Enclave:
     """The enclave of an id. Raises Failed, as for a socket that is not there."""
+    # with_extension() replaces what follows the last dot of a name.
+    name = os.path.splitext(slot(enclave_id))[0]  # noqa: PTH122
     for enclave in ask(session, "describe"):
-        # with_extension() replaces what follows the last dot of a name.
-        if slot(enclave["EnclaveID"]) == os.path.splitext(slot(enclave_id))[0]:  # noqa: PTH122
+        if slot(enclave["EnclaveID"]) == name:
             found: Enclave = enclave
             return found
-    missing = OSError(ENOENT, "")
+    is_stale = session.has_own_sockets and (session.sockets.actual / f"{name}.sock").exists()
+    refused = OSError(ECONNREFUSED if is_stale else ENOENT, "")
     raise failed(
         "E11",
-        f"Failed to connect to specific enclave process: {debug(missing)}",
+        f"Failed to connect to specific enclave process: {debug(refused)}",
         COMMUNICATION,
         134,
     )

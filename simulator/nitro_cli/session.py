@@ -111,6 +111,11 @@ class Session:
         return self._place(*_SOCKETS)
 
     @property
+    def has_own_sockets(self) -> bool:
+        """Whether that folder is the instance's own."""
+        return _SOCKETS[0] not in self.environ
+
+    @property
     def blobs(self) -> Place:
         """The folder of kernel, init and command line: package aws-nitro-enclaves-cli-devel."""
         return self._place(*_BLOBS)

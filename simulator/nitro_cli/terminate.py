@@ -6,6 +6,8 @@ since 1.4.3.
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from typing import Any
 
 from simulator.nitro_cli.command_line import Given
@@ -18,6 +20,8 @@ from simulator.nitro_cli.enclaves import (
     listed,
     no_answers,
     pretty,
+    shown_socket,
+    stale,
 )
 from simulator.nitro_cli.rust_text import debug
 from simulator.nitro_cli.session import Failed, Session, failed, within
@@ -84,10 +88,17 @@ def _all(session: Session) -> None:
 
     action = "Terminate All Enclaves"
     with within("Failed to terminate all running enclaves", action=action):
-        listed(session.sockets, unreadable)
-    answers = [_terminate_one(session, enclave) for enclave in ask(session, "describe")]
+        files = listed(session.sockets, unreadable)
+    enclaves = ask(session, "describe")
+    answers = [_terminate_one(session, enclave) for enclave in enclaves]
     ended = [answer for answer in answers if answer is not None]
-    without = len(answers) - len(ended)
+    left = stale(session, files, enclaves)
+    for file in left:
+        shown = json.dumps(shown_socket(session, file.name), ensure_ascii=False)
+        session.info("src/lib.rs:492", f"Deleting stale socket: {shown}")
+        with suppress(OSError):
+            file.unlink()
+    without = len(answers) - len(ended) + len(left)
     if without:
         session.say(f"Failed connections: {without}")
     session.print(pretty(ended))

@@ -57,6 +57,7 @@ class StandIn:
 
     heartbeat: HeartbeatListener
     last_words: str = ""
+    is_killed: bool = False
     process_id: int = field(default_factory=os.getpid)
     closed: Event = field(default_factory=Event)
     ended: int = -1
@@ -70,6 +71,9 @@ class StandIn:
             self.heartbeat.wait(timeout, ended=self.ended)
         except NoHeartbeat as none:
             raise BootFailed(self.last_words or "it said nothing", none.error) from none
+
+    def was_killed(self) -> bool:
+        return self.is_killed
 
     def end(self) -> None:
         os.write(self._writer, b"x")

@@ -312,6 +312,46 @@ def test_terminate_all_tells_those_that_did_not_answer(machine: World) -> None:
     assert subactions(finished, -1)[0] == "Failed to terminate all running enclaves"
 
 
+def left(machine: World) -> Path:
+    """The socket of an enclave's process that was killed, beside that of one that runs."""
+    machine.enclaves = [enclave("1")]
+    (machine.sockets / "1.sock").touch()
+    (machine.sockets / "2.sock").touch()
+    return machine.sockets / "2.sock"
+
+
+def test_a_stale_socket_is_deleted_by_whoever_asks_all(machine: World) -> None:
+    socket_file = left(machine)
+    finished = machine.run("terminate-enclave", "--enclave-id", "i-0-enc2")
+    assert (finished.exit_code, "kind: ConnectionRefused" in finished.error_logs[0]) == (11, True)
+    finished = machine.run("describe-enclaves")
+    assert (finished.exit_code, finished.stderr) == (0, "")
+    assert not socket_file.exists()
+    assert (machine.sockets / "1.sock").exists()
+    said = "][src/enclave_proc_comm.rs:109] Deleting stale socket: /run/nitro_enclaves/2.sock\n"
+    assert said in machine.log()
+
+
+def test_terminate_all_counts_a_stale_socket_once(machine: World) -> None:
+    socket_file = left(machine)
+    machine.answers["terminate"] = ended
+    finished = machine.run("terminate-enclave", "--all")
+    assert (finished.exit_code, len(json.loads(finished.stdout))) == (39, 1)
+    assert "Failed connections: 1\n" in finished.stderr
+    assert '][src/lib.rs:492] Deleting stale socket: "/run/nitro_enclaves/2.sock"' in machine.log()
+    assert not socket_file.exists()
+    assert machine.run("terminate-enclave", "--all").exit_code == 0
+
+
+def test_another_folder_of_sockets_is_left_alone(
+    machine: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other.sock").touch()
+    monkeypatch.setenv("NITRO_CLI_SOCKETS_PATH", str(tmp_path))
+    assert machine.run("describe-enclaves").exit_code == 0
+    assert (tmp_path / "other.sock").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "code", "action"),
     [

@@ -158,6 +158,20 @@ def test_a_program_that_ends_is_seen_by_nobody(folder: MachineFolder, tmp_path: 
     assert "answer" in last
 
 
+def test_an_enclaves_process_that_is_killed_leaves_its_socket(
+    folder: MachineFolder, tmp_path: Path
+) -> None:
+    SmallImage(command=("/bin/sh", "-c", "sleep 1000")).write(tmp_path / "a.eif")
+    asked = {"eif_path": "a.eif", "directory": str(tmp_path), "memory_mib": 128, "cpu_count": 2}
+    *_, last = request(folder, "run", asked)
+    os.kill(last["answer"]["ProcessID"], signal.SIGKILL)
+    while list(request(folder, "describe")) != [{"answer": []}]:
+        pass
+    assert len(list(folder.on_instance("/run/nitro_enclaves").iterdir())) == 1
+    log = folder.on_instance("/var/log/nitro_enclaves/nitro_enclaves.log").read_text()
+    assert "hang-up" not in log
+
+
 def test_what_only_asks_imports_the_standard_library_only() -> None:
     """A broker is started while somebody waits for it."""
     code = (

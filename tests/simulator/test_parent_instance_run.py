@@ -415,6 +415,23 @@ def test_an_enclave_that_ends_is_gone_and_nobody_is_told(machine: Instance, eif:
     assert machine.run(eif).value["EnclaveName"] == "hello"
 
 
+def test_an_enclave_whose_process_is_killed_leaves_its_socket(machine: Instance, eif: Path) -> None:
+    started = machine.run(eif).value
+    (sock,) = machine.file("/run/nitro_enclaves").iterdir()
+    enclave = machine.stand_ins.booted[0][1]
+    enclave.is_killed = True
+    enclave.end()
+    enclave.closed.wait()
+    while machine.ask("describe").value:
+        pass
+    assert sock.exists()
+    log = machine.file("/var/log/nitro_enclaves/nitro_enclaves.log").read_text()
+    assert log.splitlines()[-1].endswith(f"Enclave ID = {started['EnclaveID']}")
+    # What it had is free.
+    assert machine.run(eif).value["EnclaveName"] == "hello"
+    assert len(list(sock.parent.iterdir())) == 2
+
+
 def test_the_log_of_an_enclave_is_where_its_command_had_it(
     machine: Instance, eif: Path, tmp_path: Path
 ) -> None:
