@@ -13,8 +13,10 @@ the hypervisor, whose loader is not public):
   agree and a right checksum, at most 32 sections, one kernel, cmdline, signature and metadata, a
   kernel, a cmdline and a ramdisk, and takes x86_64 only.
 
-`Reading.STRICT` checks what all of them need; `Reading.AS_NITRO_CLI` what `EifReader` does. Both
-take at most 32 sections and bound what they hold in memory, whatever the file says.
+`Reading.STRICT` checks what all of them need; `Reading.AS_NITRO_CLI` what `EifReader` does;
+`Reading.AS_BOOTED` what QEMU does, for the hypervisor: as the strict one, but blind for what
+follows the last section of the header's table (inferred). All take at most 32 sections and bound
+what they hold in memory, whatever the file says.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -56,6 +59,7 @@ from nsm_fake.eif.source import Source
 MAX_SIGNATURE = 32768
 """Bytes in the longest signature section (reported; AWS's own tools have no limit)."""
 
+_PADDING_STEP = SECTION_HEADER_SIZE << 16
 _LIMITS = {SectionType.SIGNATURE: MAX_SIGNATURE, SectionType.METADATA: MAX_METADATA}
 
 
@@ -64,6 +68,7 @@ class Reading(enum.Enum):
 
     STRICT = "strict"
     AS_NITRO_CLI = "as nitro-cli"
+    AS_BOOTED = "as what boots it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +98,12 @@ class Eif:
         """Read the header and the headers of all sections. Raises EifError."""
         with Source(path) as source:
             header = read_header(source)
-            if reading is Reading.STRICT:
+            if reading is not Reading.AS_NITRO_CLI:
                 _check_header(path, header)
-            sections = tuple(_whole_sections(source, reading))
+            most = header.section_count if reading is Reading.AS_BOOTED else None
+            sections = tuple(_whole_sections(source, reading, most))
         eif = cls(path, header, sections)
-        if reading is Reading.STRICT:
+        if reading is not Reading.AS_NITRO_CLI:
             eif._check_table()
             eif._check_kinds()
         return eif
@@ -247,10 +253,16 @@ def read_header(source: Source) -> Header:
     return Header.parse(data)
 
 
-def section_headers(source: Source) -> Iterator[Section]:
-    """The sections from one header to the next, wherever the file ends. Raises EifError."""
+def section_headers(source: Source, *, skips_padding: bool = False) -> Iterator[Section]:
+    """The sections from one header to the next, wherever the file ends. Raises EifError.
+
+    A header of zeros is of the invalid type; `skips_padding` goes on after it, as one does who does
+    not mind the type.
+    """
     position = HEADER_SIZE
     for count in range(MAX_SECTIONS + 1):
+        if skips_padding:
+            position = _after_padding(source, position)
         source.seek(position)
         data = source.read_exactly(SECTION_HEADER_SIZE)
         if data is None:
@@ -268,10 +280,23 @@ def section_headers(source: Source) -> Iterator[Section]:
             return  # Nothing there, and maybe no position that a file can have.
 
 
-def _whole_sections(source: Source, reading: Reading) -> Iterator[Section]:
+def _after_padding(source: Source, position: int) -> int:
+    """The position after as many headers of zeros as follow."""
+    while source.size - position >= SECTION_HEADER_SIZE:
+        source.seek(position)
+        size = min(source.size - position, _PADDING_STEP)
+        content = b"".join(bytes(piece) for piece in source.pieces(size))
+        zeros = len(content) - len(content.lstrip(b"\0"))
+        position += zeros - zeros % SECTION_HEADER_SIZE
+        if zeros < size - size % SECTION_HEADER_SIZE:
+            break
+    return position
+
+
+def _whole_sections(source: Source, reading: Reading, most: int | None) -> Iterator[Section]:
     """The sections, none of them cut short. Raises EifError."""
     end = HEADER_SIZE
-    for section in section_headers(source):
+    for section in islice(section_headers(source), most):
         end = section.end
         if end > source.size:
             raise EifTruncated(

@@ -39,13 +39,15 @@ def verify_scanned(eif: Eif, scan: Scan) -> SignatureReport | None:
 def check_before_boot(path: Path, at: dt.datetime) -> None:
     """What `run-enclave` checks of a signature before it boots an image. Raises EifError.
 
-    As `PcrSignatureChecker` does: from section to section, blind for one that is cut short, and
-    without a look at the image itself. EifBadSignature is its "Invalid signing certificate", with
-    its reason in `real_text`; every other EifError its "Failed to create EIF signature checker".
+    As `PcrSignatureChecker` does: from section to section, blind for one that is cut short and for
+    zeros that the file is padded with, and without a look at the image itself. EifBadSignature is
+    its "Invalid signing certificate", with its reason in `real_text`; every other EifError its
+    "Failed to create EIF signature checker".
     """
     with Source(path) as source:
         read_header(source)
-        sections = [s for s in section_headers(source) if s.type is SectionType.SIGNATURE]
+        headers = section_headers(source, skips_padding=True)
+        sections = [section for section in headers if section.type is SectionType.SIGNATURE]
     if not sections:
         return
     signature = parse_signature(read_content(path, sections[-1]), where=str(path))

@@ -23,7 +23,7 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from nsm_fake.eif import Eif, Section
+from nsm_fake.eif import Eif, Reading, Section
 from simulator.interpose.plan import Rung
 from simulator.interpose.probe import NoRung, probe
 from simulator.interpose.run import BadRun, Handle, Options, Run
@@ -172,7 +172,7 @@ def boot(  # noqa: PLR0913  # By keyword; the last four have defaults.
     """
     if sys.platform != "linux":
         _choose_rung()  # Which raises, for unpacking takes Linux too.
-    image = Eif.open(eif)
+    image = Eif.open(eif, Reading.AS_BOOTED)
     with ExitStack() as failing, ThreadPoolExecutor(1) as other:
         chosen = other.submit(_choose_rung if rung is None else lambda: rung)
         if heartbeat is None:

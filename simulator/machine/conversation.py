@@ -118,6 +118,8 @@ class Listener:
                 answer = machine.run(RunArguments.parse(arguments), user, teller)
             case "describe":
                 answer = machine.describe()
+            case "display":
+                answer = machine.display(with_metadata=arguments.get("metadata") is True)
             case "terminate":
                 answer = machine.terminate(requests.enclave_id_of(arguments), user, teller)
             case "status":

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simulator.machine import failures
 from simulator.machine.driver import Slot
 from simulator.machine.parts import Booted, Image, Nsm
+from simulator.nitro_cli.failure import Failure
+from simulator.nitro_cli.rust_text import quoted
 
 EMPTY, RUNNING, TERMINATING = "EMPTY", "RUNNING", "TERMINATING"
 _MIB = 1 << 20
@@ -63,6 +66,15 @@ class Enclave:
             **(_described_metadata(self.image.metadata) if self.image.metadata else {}),
         }
 
+    def not_described(self, *, with_metadata: bool) -> Failure | None:
+        """Why its process fails to describe it; it ends then, and the enclave with it."""
+        if self.image.not_described is not None:
+            return failures.image_not_described(quoted(self.image.not_described))
+        custom = (self.image.metadata or {}).get("CustomMetadata")
+        if with_metadata and custom is not None and not isinstance(custom, dict):
+            return failures.metadata_not_shown(_SERDE_NAMES[type(custom)])
+        return None
+
 
 def _described_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     build = metadata["BuildMetadata"]
@@ -78,4 +90,11 @@ def _described_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+_SERDE_NAMES = {
+    bool: "a boolean",
+    int: "an integer",
+    float: "a float",
+    str: "a string",
+    list: "a sequence",
+}
 _BUILD = ("BuildTime", "BuildTool", "BuildToolVersion", "OperatingSystem", "KernelVersion")

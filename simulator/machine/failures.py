@@ -21,6 +21,7 @@ _CONSTRUCTED = (
     "Failed to construct EnclaveManager with given arguments",
 )
 _RUN = ("Failed to create enclave", "Failed to run enclave")
+_DESCRIBE = ("Failed to execute command `Describe`",)
 _MEMORY = ("Memory initialization issue", *_RUN)
 
 
@@ -203,6 +204,23 @@ def no_heartbeat(error: str) -> Refused:
     """Nothing, or the wrong thing, came to 3:9000."""
     text = f"Waiting on enclave to boot failed with error {error}"
     return _refused("E36", _MANAGER, 594, text, *_RUN)
+
+
+def image_not_described(error: str) -> Failure:
+    """The thread that measures the image beside the boot has failed, which describe finds."""
+    text = f"Failed initialize EIF reader: {error}"
+    refused = _refused("E35", _COMMANDS, 108, text, "Failed to save PCR values", *_DESCRIBE)
+    return refused.failure.within(action=RUN)
+
+
+def metadata_not_shown(what: str) -> Failure:
+    """Custom metadata that are no object are no members of the one that is shown."""
+    text = (
+        "Failed to display enclave describe data: "
+        f'Error("can only flatten structs and maps (got {what})", line: 0, column: 0)'
+    )
+    refused = _refused("E17", _COMMANDS, 208, text, "Failed to describe enclave", *_DESCRIBE)
+    return refused.failure.within(action=RUN)
 
 
 def no_such_enclave(error: str) -> Refused:

@@ -38,7 +38,7 @@ from simulator.machine.parts import (
 )
 from simulator.machine.process_log import MANAGER, ProcessLog
 from simulator.machine.requests import RunArguments
-from simulator.nitro_cli.rust_text import debug
+from simulator.nitro_cli.rust_text import debug, quoted
 
 _MIB = 1 << 20
 _GIB = 1 << 30
@@ -345,9 +345,3 @@ def _patience(eif_size: int, memory_size: int) -> float:
     for_image = max(1, -(-eif_size // (6 * _GIB)))
     for_memory = max(1, -(-memory_size // (100 * _GIB)))
     return (for_image + for_memory) * _MINUTE_AND_A_HALF
-
-
-def quoted(text: str) -> str:
-    """A string as Rust's {:?} shows it."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'

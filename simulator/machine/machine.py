@@ -10,7 +10,7 @@ import select
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Condition, Event, RLock, Thread, get_ident
 from typing import Any
@@ -111,6 +111,27 @@ class Machine:
     def describe(self) -> list[dict[str, Any]]:
         """What describe-enclaves prints."""
         return [enclave.description() for enclave in self.enclaves]
+
+    def display(self, *, with_metadata: bool) -> dict[str, list[dict[str, Any]]]:
+        """What describe-enclaves prints, and the failures of those who cannot say it.
+
+        The process of an enclave that fails so ends, and its enclave with it.
+        """
+        shown, failed = [], []
+        for enclave in self.enclaves:
+            failure = enclave.not_described(with_metadata=with_metadata)
+            if failure is None:
+                shown.append(enclave.description())
+                continue
+            log = self._log_of(enclave)
+            failed.append(replace(failure, process=log.writer).to_json())
+            with self._lock:
+                if enclave.state != RUNNING:
+                    continue
+                enclave.state = TERMINATING
+            self._end(enclave)
+            log.info(541, f"Enclave process {enclave.booted.process_id} exited event loop.")
+        return {"enclaves": shown, "failures": failed}
 
     def terminate(self, enclave_id: str, user: int, teller: Teller) -> dict[str, Any] | None:
         """End an enclave; what terminate-enclave prints.

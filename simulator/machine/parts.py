@@ -58,6 +58,8 @@ class Image:
     """As that nitro-cli prints it."""
     metadata: Mapping[str, Any] | None
     """Of its metadata section."""
+    not_described: str | None = None
+    """Why nitro-cli cannot read what boots all the same, in its words."""
 
 
 class ImageReader(Protocol):

@@ -6,9 +6,10 @@ Imported when the first enclave is launched: nothing that only asks waits for it
 from __future__ import annotations
 
 import datetime as dt
+import platform
 from pathlib import Path
 
-from nsm_fake.eif import Eif, EifBadSignature, EifError, check_before_boot, measurements
+from nsm_fake.eif import Eif, EifBadSignature, EifError, Reading, check_before_boot, measurements
 from simulator.machine.boot import Booted as BootedEnclave
 from simulator.machine.boot import BootFailed as NotBooted
 from simulator.machine.boot import CannotBoot, boot
@@ -23,6 +24,8 @@ from simulator.machine.parts import (
 )
 from simulator.machine.requests import DEFAULT_VERSION
 from simulator.nitro_cli.versions import HASH_ALGORITHMS
+
+_ARM64 = ("aarch64", "arm64")
 
 
 class Images:
@@ -43,10 +46,10 @@ class Images:
         """Measure it, for a version of nitro-cli. Raises UnreadableImage.
 
         Also where its checksum is wrong: nitro-cli does not look, and it is `inferred` that what
-        boots images does.
+        boots images does, as that what follows the last section does not matter to it.
         """
         try:
-            eif = Eif.open(path)
+            eif = Eif.open(path, Reading.AS_BOOTED)
             scan = eif.scan()
             eif.check_scanned_crc(scan)
             measured = measurements(eif, scan)
@@ -54,7 +57,15 @@ class Images:
         except EifError as error:
             raise UnreadableImage(str(error)) from error
         algorithm = HASH_ALGORITHMS.get(nitro_cli, HASH_ALGORITHMS[DEFAULT_VERSION])
-        return Image(measured.as_hex(), algorithm, metadata)
+        return Image(measured.as_hex(), algorithm, metadata, _not_described(path))
+
+
+def _not_described(path: Path) -> str | None:
+    try:
+        Eif.open(path, Reading.AS_NITRO_CLI)
+    except EifError as error:
+        return error.real_text or str(error)
+    return None
 
 
 class _Enclave:
@@ -84,8 +95,18 @@ class _Enclave:
 
 
 def boot_image(request: BootRequest) -> Booted:
-    """Boot an image under the supervisor. Raises BootFailed, CannotSimulate."""
+    """Boot an image under the supervisor. Raises BootFailed, CannotSimulate.
+
+    One for another processor does not boot: it is unknown what a real instance makes of it, and
+    the least wrong is that no heartbeat comes, for nitro-cli looks at no image's architecture.
+    """
     try:
+        is_arm64 = Eif.open(request.eif, Reading.AS_BOOTED).header.is_arm64
+        if is_arm64 != (platform.machine() in _ARM64):
+            raise BootFailed(
+                f"the image is for {'arm64' if is_arm64 else 'x86_64'}, and this machine's "
+                f"processor is {platform.machine()}"
+            )
         booted = boot(
             request.eif,
             scratch=request.scratch,

@@ -21,6 +21,9 @@ Requests:
                logs (absent: the instance's own folder), version (of nitro-cli; absent: 1.4.4)
                answer: the object that run-enclave prints, in its order
     describe   answer: a list of the objects that describe-enclaves --metadata prints, in its order
+    display    metadata (whether it is to be printed); as describe, but the process of an enclave
+               that cannot print it fails, and ends
+               answer: {"enclaves": [...], "failures": [...]}, of `Failure`
     terminate  enclave_id; answer: the object that terminate-enclave prints, or null for a user who
                may not: the real one answers EACCES then, and no object
     status     answer: what the machine is and holds, for `attested-kms machine status`

@@ -67,6 +67,12 @@ def all_enclaves(session: Session, asked: str) -> list[Enclave]:
     ):
         files = listed(session.sockets, _unreadable)
     enclaves: list[Enclave] = ask(session, "describe")
+    _connect(session, files, enclaves)
+    return enclaves
+
+
+def _connect(session: Session, files: Iterable[Path], enclaves: Iterable[Enclave]) -> None:
+    """Log the connections to all, and delete the sockets at which nobody answers."""
     for enclave in enclaves:
         socket = shown_socket(session, f"{slot(enclave['EnclaveID'])}.sock")
         session.info(f"{COMMUNICATION}:100", f"Connected to: {socket}")
@@ -76,7 +82,6 @@ def all_enclaves(session: Session, asked: str) -> list[Enclave]:
             session.info(f"{COMMUNICATION}:109", f"Deleting stale socket: {shown}")
             with suppress(OSError):
                 file.unlink()
-    return enclaves
 
 
 def listed(folder: Place, refusal: Callable[[OSError], Failed]) -> list[Path]:

@@ -47,3 +47,9 @@ def display(error: OSError) -> str:
     """The error as `{}` shows it: `No such file or directory (os error 2)`."""
     number = error.errno or 0
     return f"{os.strerror(number)} (os error {number})"
+
+
+def quoted(text: str) -> str:
+    """A string as Rust's {:?} shows it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

@@ -6,7 +6,6 @@ since 1.4.3.
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from typing import Any
 
@@ -23,7 +22,7 @@ from simulator.nitro_cli.enclaves import (
     shown_socket,
     stale,
 )
-from simulator.nitro_cli.rust_text import debug
+from simulator.nitro_cli.rust_text import debug, quoted
 from simulator.nitro_cli.session import Failed, Session, failed, within
 
 _ACTION = "Terminate Enclave"
@@ -94,7 +93,7 @@ def _all(session: Session) -> None:
     ended = [answer for answer in answers if answer is not None]
     left = stale(session, files, enclaves)
     for file in left:
-        shown = json.dumps(shown_socket(session, file.name), ensure_ascii=False)
+        shown = quoted(shown_socket(session, file.name))
         session.info("src/lib.rs:492", f"Deleting stale socket: {shown}")
         with suppress(OSError):
             file.unlink()

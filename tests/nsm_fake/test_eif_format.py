@@ -29,11 +29,21 @@ from nsm_fake.eif import (
     EifUnwritable,
     Reading,
     SectionType,
+    check_before_boot,
     file_pcr,
     measure,
 )
 from nsm_fake.eif.checksum import combined
-from tests.nsm_fake.eif_images import APPLICATION, BOOT, CMDLINE, KERNEL, image, metadata, patched
+from tests.nsm_fake.eif_images import (
+    APPLICATION,
+    BOOT,
+    CMDLINE,
+    KERNEL,
+    NOW,
+    image,
+    metadata,
+    patched,
+)
 
 HEADER, SECTION = struct.Struct(">4sHHQQHH32Q32QII"), struct.Struct(">HHQ")
 COUNT, OFFSETS, SIZES = 26, 28, 28 + 32 * 8
@@ -211,6 +221,29 @@ def test_nitro_cli_reads_what_a_loader_would_not(path: Path) -> None:
     assert measured.pcr0 == pcr(KERNEL, CMDLINE, BOOT, APPLICATION)
     with pytest.raises(EifBadCrc):
         eif.check_crc()
+
+
+@pytest.mark.parametrize("size", [1, 12, 500, 1 << 20])
+def test_an_image_that_is_padded_with_zeros(path: Path, size: int) -> None:
+    measured = image(path)
+    os.truncate(path, path.stat().st_size + size)
+    check_before_boot(path, NOW)
+    eif = Eif.open(path, Reading.AS_BOOTED)
+    eif.check_crc()
+    assert eif.scan().image == hashlib.sha384(KERNEL + CMDLINE + BOOT + APPLICATION).digest()
+    assert measured.pcr0 == pcr(KERNEL, CMDLINE, BOOT, APPLICATION)
+    if size >= 12:
+        with pytest.raises(EifBadSection) as raised:
+            Eif.open(path, Reading.AS_NITRO_CLI)
+        assert raised.value.real_text == "Found invalid EIF section"
+
+
+def test_a_signature_behind_padding_is_found(path: Path) -> None:
+    image(path)
+    with path.open("ab") as file:
+        file.write(bytes(1200) + b"\0\4" + bytes(9) + b"\1" + b"x")
+    with pytest.raises(EifError):
+        check_before_boot(path, NOW)
 
 
 NOT_FOUND = 'Os { code: 2, kind: NotFound, message: "No such file or directory" }'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import shutil
 import stat
@@ -133,6 +134,7 @@ class Image:
                 cmdline=b"console=ttyS0",
                 ramdisks=[first, archive([*entries, *self.more])],
                 metadata=METADATA,
+                arm64=platform.machine() == "aarch64",
             )
         return path
 

@@ -75,6 +75,8 @@ class World:
     enclaves: list[dict[str, Any]] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
     """The requests, but for those for the list of enclaves."""
+    failures: list[Failure] = field(default_factory=list)
+    """Of enclaves that cannot be displayed."""
     answers: dict[str, Callable[[Mapping[str, Any]], Answer]] = field(default_factory=dict)
 
     @property
@@ -106,6 +108,9 @@ class World:
         """The messages for a request."""
         if request["command"] == "describe":
             return [{"answer": list(self.enclaves)}]
+        if request["command"] == "display":
+            failures = [failure.to_json() for failure in self.failures]
+            return [{"answer": {"enclaves": list(self.enclaves), "failures": failures}}]
         self.asked.append(dict(request))
         return self.answers[request["command"]](request)
 

@@ -91,6 +91,8 @@ class StandIns:
     """The parts of a machine of stand-ins, and what they saw."""
 
     refuses: BadImage | UnreadableImage | BootFailed | CannotSimulate | None = None
+    custom: Any = field(default_factory=lambda: METADATA["CustomMetadata"])
+    not_described: str | None = None
     heartbeat: bytes = HEARTBEAT
     """Nothing: none comes."""
     ends_early: str | None = None
@@ -110,7 +112,8 @@ class StandIns:
     def read(self, _path: Path, _nitro_cli: str) -> Image:
         if isinstance(self.refuses, UnreadableImage):
             raise self.refuses
-        return Image(PCRS, "Sha384 { ... }", METADATA)
+        metadata = METADATA | {"CustomMetadata": self.custom}
+        return Image(PCRS, "Sha384 { ... }", metadata, self.not_described)
 
     def nsm(self, slot_uid: int, image: Image, *, debug: bool) -> Nsm:
         del slot_uid, image, debug

@@ -250,6 +250,16 @@ def test_describe(machine: World) -> None:
     assert finished.stderr == ""
 
 
+def test_describe_with_an_enclave_that_fails(machine: World) -> None:
+    machine.enclaves, machine.failures = [enclave()], [POOL]
+    finished = machine.run("describe-enclaves", "--metadata")
+    assert (finished.exit_code, json.loads(finished.stdout)) == (39, machine.enclaves)
+    first, second = finished.stderr.split("Failed connections: 1\n")
+    assert (first[:7], second[:7]) == ("[ E29 ]", "[ E39 ]")
+    assert "\n[enc-xxxxxxx:77][ERROR]" in machine.log()
+    assert finished.error_logs[1].startswith("  Action: Describe Enclave\n")
+
+
 def ended(request: Any) -> list[dict[str, Any]]:
     """The broker's answer to terminate."""
     enclave_id = request["arguments"]["enclave_id"]

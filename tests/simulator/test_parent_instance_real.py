@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import select
 import signal
 import subprocess
@@ -18,11 +19,20 @@ import pytest
 from simulator.folder import keep_root
 from simulator.interpose.plan import Rung
 from simulator.machine.configuration import Configuration
+from simulator.machine.heartbeat import HeartbeatListener
 from simulator.machine.late_parts import late_parts
 from simulator.machine.making import Installation, make
-from simulator.machine.parts import BadImage, CannotSimulate, Image, Nsm, UnreadableImage
+from simulator.machine.parts import (
+    BadImage,
+    BootFailed,
+    BootRequest,
+    CannotSimulate,
+    Image,
+    Nsm,
+    UnreadableImage,
+)
 from simulator.machine.pki import JoinedNsm, OwnNsm, check, make_root
-from simulator.machine.real_parts import Images
+from simulator.machine.real_parts import Images, boot_image
 from simulator.nitro_cli.connection import request
 from simulator.nitro_cli.places import MachineFolder
 from tests.simulator.booted import METADATA
@@ -86,7 +96,7 @@ def test_enclaves_of_a_server_that_is_joined() -> None:
 @pytest.mark.parametrize("size", [0, 10, 4096])
 def test_an_image_that_is_none(tmp_path: Path, size: int) -> None:
     path = tmp_path / "none.eif"
-    path.write_bytes(bytes(size))
+    path.write_bytes(b"x" * size)
     images = late_parts(tmp_path, Configuration()).images
     with pytest.raises(BadImage) as raised:
         images.check(path)
@@ -94,6 +104,14 @@ def test_an_image_that_is_none(tmp_path: Path, size: int) -> None:
     assert raised.value.real_text
     with pytest.raises(UnreadableImage):
         images.read(path, "1.4.4")
+
+
+def test_zeros_pass_the_check_and_do_not_boot(tmp_path: Path) -> None:
+    path = tmp_path / "none.eif"
+    path.write_bytes(bytes(4096))
+    Images().check(path)
+    with pytest.raises(UnreadableImage):
+        Images().read(path, "1.4.4")
 
 
 def test_an_image_with_its_metadata(tmp_path: Path) -> None:
@@ -115,6 +133,35 @@ def test_an_image_with_a_wrong_checksum_passes_the_check_and_does_not_boot(tmp_p
     Images().check(path)
     with pytest.raises(UnreadableImage):
         Images().read(path, "1.4.4")
+
+
+def test_an_image_that_is_padded_boots_and_is_not_described(tmp_path: Path) -> None:
+    path = SmallImage(files={}).write(tmp_path / "small.eif")
+    assert Images().read(path, "1.4.4").not_described is None
+    os.truncate(path, path.stat().st_size + 512)
+    Images().check(path)
+    assert Images().read(path, "1.4.4").not_described == "Found invalid EIF section"
+
+
+def test_an_image_for_another_processor_does_not_boot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = SmallImage(files={}).write(tmp_path / "small.eif")
+    other = "x86_64" if platform.machine() == "aarch64" else "aarch64"
+    monkeypatch.setattr(platform, "machine", lambda: other)
+    with HeartbeatListener(tmp_path) as heartbeat, pytest.raises(BootFailed, match="processor is"):
+        boot_image(
+            BootRequest(
+                eif=path,
+                scratch=tmp_path / "scratch",
+                fabric=tmp_path,
+                cid=16,
+                handle=bytes,
+                debug=False,
+                memory=1 << 20,
+                heartbeat=heartbeat,
+            )
+        )
 
 
 @pytest.fixture(name="folder")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
@@ -12,6 +13,7 @@ import pytest
 
 from simulator.machine.making import Installation
 from simulator.machine.parts import BadImage, BootFailed, UnreadableImage
+from simulator.nitro_cli.failure import Failure
 from simulator.nitro_cli.rust_text import debug
 from tests.simulator.parent_instance import (
     METADATA,
@@ -413,6 +415,36 @@ def test_an_enclave_that_ends_is_gone_and_nobody_is_told(machine: Instance, eif:
     gone = machine.ask("terminate", enclave_id=started["EnclaveID"]).failure
     assert (gone.code, gone.line, gone.action) == ("E11", 134, "Terminate Enclave")
     assert machine.run(eif).value["EnclaveName"] == "hello"
+
+
+@pytest.mark.parametrize(
+    ("stand_ins", "root"),
+    [
+        (
+            StandIns(custom=[1]),
+            'Error("can only flatten structs and maps (got a sequence)", line: 0, column: 0)',
+        ),
+        (
+            StandIns(not_described="Found invalid EIF section"),
+            '"Found invalid EIF section"',
+        ),
+    ],
+)
+def test_an_enclave_that_cannot_be_described_ends(
+    tmp_path: Path, eif: Path, stand_ins: StandIns, root: str
+) -> None:
+    with instance(tmp_path / "m", stand_ins=stand_ins) as machine:
+        started = machine.run(eif).value
+        if stand_ins.not_described is None:
+            shown = machine.ask("display", metadata=False).value
+            assert (len(shown["enclaves"]), shown["failures"]) == (1, [])
+        shown = machine.ask("display", metadata=True).value
+        assert shown["enclaves"] == machine.ask("describe").value == []
+        failure = Failure.from_json(shown["failures"][0])
+        assert (failure.subactions[0].partition(": ")[2], failure.action) == (root, "Run Enclave")
+        assert failure.process == f"enc-{started['EnclaveID'].rpartition('enc')[2]}:{os.getpid()}"
+        log = machine.file("/var/log/nitro_enclaves/nitro_enclaves.log").read_text()
+        assert log.endswith(f"Enclave process {started['ProcessID']} exited event loop.\n")
 
 
 def test_an_enclave_whose_process_is_killed_leaves_its_socket(machine: Instance, eif: Path) -> None:
