@@ -145,8 +145,10 @@ def hold(folder: MachineFolder) -> socket.socket:
     for _ in range(_ATTEMPTS):
         connection = connect(folder)
         with suppress(OSError):
+            connection.settimeout(_START_SECONDS)
             connection.sendall(_request("hold", None))
             if connection.recv(_LONGEST_ANSWER):
+                connection.settimeout(None)
                 return connection
         connection.close()
     raise _ended(folder)
