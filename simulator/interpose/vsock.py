@@ -14,9 +14,7 @@ nothing.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import select
 import socket
 import struct
 from collections.abc import Callable
@@ -31,18 +29,28 @@ from simulator.interpose.files import capabilities, has_signal_waiting, living_s
 from simulator.interpose.kernel import RESTART
 from simulator.interpose.options import LONGEST, Options
 from simulator.interpose.places import ANY, LAST_RESERVED_PORT, Address, Places
+from simulator.interpose.sockaddr import (
+    check_room,
+    parse_address,
+    read_address,
+    read_sockaddr,
+    write_address,
+)
 from simulator.interpose.trap import CallerGone, Refused, Trap
+from simulator.interpose.unix_sockets import (
+    is_readable,
+    is_shut_down,
+    never_blocking,
+    receive_timeout,
+    status_flags,
+    woken,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from simulator.interpose.loop import Loop
 
-_SOCKADDR = struct.Struct("=HHIIB3s")
-"""struct sockaddr_vm: family, reserved, port, CID, flags, zeros."""
-_LONGEST_SOCKADDR = 128
-_TO_HOST = 1
-"""VMADDR_FLAG_TO_HOST, the only flag (`uapi/linux/vm_sockets.h`)."""
 _NOT_BOUND: Address = (ANY, ANY)
 _CAN_BIND_RESERVED = 1 << 10
 """CAP_NET_BIND_SERVICE (capabilities(7))."""
@@ -154,7 +162,7 @@ class VsockCalls:
         vsock = self._known(trap)
         if vsock is None:
             return
-        cid, port = _read_address(trap)
+        cid, port = read_address(trap)
         if vsock.local != _NOT_BOUND:
             raise Refused(errno.EINVAL)
         if cid != ANY and not self._places.is_own(cid):
@@ -192,13 +200,13 @@ class VsockCalls:
         vsock = self._known(trap)
         if vsock is None:
             return
-        content = _read_sockaddr(trap)
+        content = read_sockaddr(trap)
         if vsock.peer is not None:
             raise Refused(errno.EISCONN)
         with _copy_of(trap, vsock) as unix:
             if unix.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 raise Refused(errno.EINVAL)
-            address = _parse_address(content)
+            address = parse_address(content)
             delay = self.faults.of(*address).delay_seconds
             if not delay:
                 self._dial(trap, vsock, unix, address)
@@ -220,10 +228,10 @@ class VsockCalls:
     def _dial(self, trap: Trap, vsock: Vsock, unix: socket.socket, address: Address) -> None:
         if vsock.local == _NOT_BOUND:
             vsock.local = ANY, self._places.name(unix)
-        flags = _status_flags(unix)
+        flags = status_flags(unix)
         blocking = not flags & os.O_NONBLOCK
         # A full queue must not hold up everybody else's calls.
-        with _never_blocking(unix, flags):
+        with never_blocking(unix, flags):
             reached = self._reach(unix, address)
         if reached:
             vsock.peer = address
@@ -233,7 +241,7 @@ class VsockCalls:
                 reset_by_nobody(unix)
             # Never at once: the answer of a machine beyond takes its time (vsock_connect), and
             # comes as an edge, for which a program with edge-triggered epoll waits from now on.
-            with _woken(unix):
+            with woken(unix):
                 trap.fail(errno.EINPROGRESS)
         elif reached:
             trap.answer()
@@ -297,23 +305,23 @@ class VsockCalls:
             try:
                 self._hand_over(trap, vsock, unix)
             except _NobodyYet:
-                if _status_flags(unix) & os.O_NONBLOCK:
+                if status_flags(unix) & os.O_NONBLOCK:
                     raise Refused(errno.EAGAIN) from None
                 self._wait(trap, vsock, unix.dup())
 
     def _hand_over(self, trap: Trap, vsock: Vsock, listener: socket.socket) -> None:
         """Give the caller a connection. Raises _NobodyYet, and what accept fails with."""
-        if not vsock.accepted and not _is_readable(listener):
+        if not vsock.accepted and not is_readable(listener):
             raise _NobodyYet
         try:
             if trap.arguments[1]:
-                _check_room(trap)
+                check_room(trap)
         except (OSError, Refused):
             _next_connection(vsock, listener).close()  # As in the kernel, which looks too late.
             raise
         # As there, who has no free descriptor leaves the connection where it is, and the listener
         # readable. There is one: only its supervisor accepts what the program listens for.
-        place = None if _is_shut_down(listener) else trap.reserve(listener.fileno())
+        place = None if is_shut_down(listener) else trap.reserve(listener.fileno())
         with _next_connection(vsock, listener) as connection:
             kept = self._give_connection(trap, vsock, connection, place)
             if kept is not None:
@@ -329,7 +337,7 @@ class VsockCalls:
         self._learn(connection, Vsock(vsock.kind, (self._places.cid, vsock.local[1]), peer))
         try:
             if trap.arguments[1]:
-                _write_address(trap, peer)
+                write_address(trap, peer)
             close_on_exec = bool(flags & socket.SOCK_CLOEXEC)
             if trap.give(connection.fileno(), close_on_exec=close_on_exec, place=place):
                 return None
@@ -340,7 +348,7 @@ class VsockCalls:
         return connection.dup()
 
     def _wait(self, trap: Trap, vsock: Vsock, listener: socket.socket) -> None:
-        seconds = _receive_timeout(listener)
+        seconds = receive_timeout(listener)
         # Whose patience has an end is not started again (`net/core/sock.c`, sock_intr_errno).
         waiting = _Waiting(trap, vsock, listener, errno.EINTR if seconds else RESTART)
         self._waiting[listener.fileno()] = waiting
@@ -395,7 +403,7 @@ class VsockCalls:
     def _getsockname(self, trap: Trap) -> None:
         vsock = self._known(trap)
         if vsock is not None:
-            _write_address(trap, vsock.local)
+            write_address(trap, vsock.local)
             trap.answer()
 
     def _getpeername(self, trap: Trap) -> None:
@@ -403,7 +411,7 @@ class VsockCalls:
         if vsock is not None:
             if vsock.peer is None:
                 raise Refused(errno.ENOTCONN)
-            _write_address(trap, vsock.peer)
+            write_address(trap, vsock.peer)
             trap.answer()
 
     def _setsockopt(self, trap: Trap) -> None:
@@ -450,51 +458,6 @@ def _may_be_interrupted(trap: Trap) -> bool:
         return False  # It ends just now; the next sweep finds it gone.
 
 
-def _read_sockaddr(trap: Trap) -> bytes:
-    """The address of bind or connect as it stands (`net/socket.c`, move_addr_to_kernel)."""
-    length = trap.signed(2)
-    if not 0 <= length <= _LONGEST_SOCKADDR:
-        raise Refused(errno.EINVAL)
-    return trap.read(trap.arguments[1], length) if length else b""
-
-
-def _parse_address(content: bytes) -> Address:
-    """The address (`net/vmw_vsock/vsock_addr.c`, vsock_addr_cast). Raises Refused: EINVAL."""
-    if len(content) < _SOCKADDR.size:
-        raise Refused(errno.EINVAL)
-    family, _reserved, port, cid, flags, _zeros = _SOCKADDR.unpack_from(content)
-    if family != AF_VSOCK or flags & ~_TO_HOST:
-        raise Refused(errno.EINVAL)
-    return cid, port
-
-
-def _read_address(trap: Trap) -> Address:
-    return _parse_address(_read_sockaddr(trap))
-
-
-def _write_address(trap: Trap, address: Address) -> None:
-    """Fill a struct sockaddr and its length (`net/socket.c`, move_addr_to_user)."""
-    cid, port = address
-    content = _SOCKADDR.pack(AF_VSOCK, 0, port, cid, 0, b"")
-    room = trap.read_int(trap.arguments[2])
-    if room < 0:
-        raise Refused(errno.EINVAL)
-    trap.write(
-        (trap.arguments[1], content[:room]), (trap.arguments[2], struct.pack("=i", len(content)))
-    )
-
-
-def _check_room(trap: Trap) -> None:
-    """Whether an address can be written; nothing changes. Raises Refused and OSError."""
-    room = trap.read_int(trap.arguments[2])
-    if room < 0:
-        raise Refused(errno.EINVAL)
-    if room:
-        length = min(room, _SOCKADDR.size)
-        trap.write((trap.arguments[1], trap.read(trap.arguments[1], length)))
-    trap.write((trap.arguments[2], struct.pack("=i", room)))
-
-
 def _next_connection(vsock: Vsock, listener: socket.socket) -> socket.socket:
     """The one that has waited longest."""
     return vsock.accepted.pop(0) if vsock.accepted else listener.accept()[0]
@@ -505,55 +468,3 @@ def _copy_of(trap: Trap, vsock: Vsock) -> Iterator[socket.socket]:
     # What it is given Python need not ask the kernel for.
     with socket.socket(socket.AF_UNIX, vsock.kind, 0, trap.take()) as unix:
         yield unix
-
-
-def _status_flags(unix: socket.socket) -> int:
-    return fcntl.fcntl(unix.fileno(), fcntl.F_GETFL)
-
-
-@contextmanager
-def _never_blocking(unix: socket.socket, flags: int) -> Iterator[None]:
-    """The open file, which is the program's too and has `flags`, non-blocking meanwhile."""
-    if flags & os.O_NONBLOCK:
-        yield
-        return
-    fcntl.fcntl(unix.fileno(), fcntl.F_SETFL, flags | os.O_NONBLOCK)
-    try:
-        yield
-    finally:
-        fcntl.fcntl(unix.fileno(), fcntl.F_SETFL, flags)
-
-
-@contextmanager
-def _woken(unix: socket.socket) -> Iterator[None]:
-    """Afterwards tell pollers that a socket can be written to, or is reset.
-
-    A Unix socket's own connect tells its pollers nothing. To set the size of its buffer, to what it
-    is, does (`net/core/sock.c`, sk_setsockopt: SO_SNDBUF wakes writers); the kernel doubles it.
-    """
-    size = unix.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-    yield
-    unix.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size // 2)
-
-
-def _is_readable(unix: socket.socket) -> bool:
-    return bool(_events(unix))
-
-
-def _is_shut_down(unix: socket.socket) -> bool:
-    return bool(_events(unix) & (select.POLLHUP | select.POLLRDHUP))
-
-
-def _events(unix: socket.socket) -> int:
-    poll = select.poll()
-    poll.register(unix, select.POLLIN | select.POLLRDHUP)
-    return sum(events for _, events in poll.poll(0))
-
-
-def _receive_timeout(unix: socket.socket) -> float:
-    """SO_RCVTIMEO in seconds, which limits accept too; 0 for none."""
-    timeval = struct.Struct("@ll")
-    seconds, microseconds = timeval.unpack(
-        unix.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval.size)
-    )
-    return float(seconds + microseconds / 1_000_000)
