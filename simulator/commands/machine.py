@@ -97,6 +97,11 @@ def _configure_create(parser: argparse.ArgumentParser) -> None:
     installed.add_argument(
         "--no-devel", action="store_true", help="without aws-nitro-enclaves-cli-devel"
     )
+    installed.add_argument(
+        "--bare",
+        action="store_true",
+        help="as Amazon Linux 2023 is launched: neither package, and no allocator to start",
+    )
     around = parser.add_argument_group("the simulation")
     around.add_argument(
         "--join",
@@ -230,8 +235,9 @@ def _wanted(options: argparse.Namespace) -> tuple[Any, Any]:
         memory_mib=options.memory_mib,
         cpus=options.cpu_pool or options.cpu_count or 2,
         has_driver=not options.no_enclaves,
-        has_devel=not options.no_devel,
-        runs_allocator=not (options.no_allocator or options.no_enclaves),
+        has_cli=not options.bare,
+        has_devel=not (options.no_devel or options.bare),
+        runs_allocator=not (options.no_allocator or options.no_enclaves or options.bare),
     )
     return configuration, installation
 

@@ -22,10 +22,17 @@ HELP = "write nitro-cli and nitro-enclaves-allocator into a folder for PATH"
 
 _MARK = "# Written by `attested-kms shims`; it replaces its own file and no other."
 _ENTRIES = {
-    "nitro-cli": ("main", "main(sys.argv[1:])"),
-    "nitro-enclaves-allocator": ("allocator_command", "main()"),
+    "nitro-cli": ("nitro_cli.main", "main(sys.argv[1:])"),
+    "nitro-enclaves-allocator": ("nitro_cli.allocator_command", "main()"),
 }
-"""By the command's name: the module of `simulator.nitro_cli`, and what is called of it."""
+"""By the command's name: the module of `simulator`, and what is called of it."""
+_PACKAGE_ENTRIES = {
+    "dnf": ("packages.dnf", "main(sys.argv[1:])"),
+    "yum": ("packages.dnf", "main(sys.argv[1:])"),
+    "rpm": ("packages.rpm", "main(sys.argv[1:])"),
+    "systemctl": ("packages.systemctl", "main(sys.argv[1:])"),
+}
+"""Written only when asked for: they hide the commands of this system."""
 _ROOT = Path(__file__).resolve().parents[2]
 _MODE = 0o755
 _READ = 4096
@@ -45,6 +52,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help=f"the machine they ask, unless {VARIABLE} names one (default: this user's own)",
     )
+    parser.add_argument(
+        "--packages",
+        action="store_true",
+        help=f"also {', '.join(_PACKAGE_ENTRIES)} of the machine, which hide this system's own",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -53,7 +65,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         folder = folder.absolute()
         machine = None if options.machine is None else options.machine.absolute()
-        texts = {name: _text(*entry, machine) for name, entry in _ENTRIES.items()}
+        entries = _ENTRIES | (_PACKAGE_ENTRIES if options.packages else {})
+        texts = {name: _text(*entry, machine) for name, entry in entries.items()}
         _write(folder, texts)
     except OSError as error:
         raise CommandFailed(
@@ -119,7 +132,7 @@ def _text(module: str, call: str, machine: Path | None) -> str:
             f"os.environ[{VARIABLE!r}] = os.environ.get({VARIABLE!r}) or {os.fspath(machine)!r}"
         )
     lines += [
-        f"from simulator.nitro_cli.{module} import main",
+        f"from simulator.{module} import main",
         f"sys.exit({call})",
     ]
     return "\n".join(lines) + "\n"

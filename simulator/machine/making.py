@@ -19,17 +19,16 @@ from simulator.machine.configuration import Configuration
 from simulator.machine.driver import DEVICE, POOL_FILE, Driver
 from simulator.machine.files import replace_text
 from simulator.machine.huge_pages import HugePages
-from simulator.machine.instance import Architecture
 from simulator.machine.kernel_log import PATH as KERNEL_LOG
 from simulator.machine.kernel_log import KernelLog
-from simulator.placeholders import placeholder_files
+from simulator.packages import contents, installed, services
+from simulator.packages.contents import SOCKETS
 
-BLOBS = "/usr/share/nitro_enclaves/blobs"
-LOGS = "/var/log/nitro_enclaves"
-SOCKETS = "/run/nitro_enclaves"
+_OWN = (
+    *("state.json", "seed", "root.pem"),
+    *(installed.NAME, services.NAME, services.JOURNAL),
+)
 ASSET_TAG = "/sys/devices/virtual/dmi/id/board_asset_tag"
-_ARCHITECTURES: dict[Architecture, str] = {"x86_64": "amd64", "arm64": "arm64"}
-"""As images name them."""
 
 
 class CannotMake(Exception):
@@ -45,6 +44,8 @@ class Installation:
     """A number of them, or those."""
     has_driver: bool = True
     """Launched with --enclave-options Enabled=true."""
+    has_cli: bool = True
+    """The package aws-nitro-enclaves-cli; without it the memory and CPUs above are nobody's."""
     has_devel: bool = True
     """The package aws-nitro-enclaves-cli-devel."""
     runs_allocator: bool = True
@@ -135,7 +136,7 @@ def _making(folder: Path) -> Iterator[None]:
 
 def _remove(folder: Path) -> None:
     (folder / "machine.json").unlink(missing_ok=True)
-    for name in ("state.json", "seed", "root.pem"):
+    for name in _OWN:
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / "root", ignore_errors=True)
 
@@ -149,6 +150,7 @@ def _make(folder: Path, configuration: Configuration, installation: Installation
         if installation.runs_allocator:
             outcome = host.allocate()
             lines = [*outcome.errors, *outcome.lines]
+            services.began(folder, outcome.exit_code, lines)
         replace_text(folder / "machine.json", configuration.to_json())
     except OSError:
         with suppress(OSError):
@@ -163,23 +165,20 @@ def _lay_out(folder: Path, host: Host, installation: Installation) -> None:
     # What a killed maker left: no machine was made of it.
     shutil.rmtree(root, ignore_errors=True)
     (folder / "vsock").mkdir(mode=0o700, exist_ok=True)
-    for name in (LOGS, SOCKETS):
-        _at(root, name).mkdir(parents=True)
-    allocator_yaml = allocator.configuration_text(installation.memory_mib, installation.cpus)
-    files = {
-        f"{LOGS}/nitro_enclaves.log": b"",
-        ASSET_TAG: f"{host.configuration.instance_id}\n".encode(),
-        allocator.CONFIGURATION: allocator_yaml.encode(),
-    }
+    files = {ASSET_TAG: f"{host.configuration.instance_id}\n".encode()}
+    if installation.has_cli:
+        text = allocator.configuration_text(installation.memory_mib, installation.cpus)
+        files[allocator.CONFIGURATION] = text.encode()
     if installation.has_driver:
         files |= {POOL_FILE: b"\n", DEVICE: b""}
-    if installation.has_devel:
-        for name, content in placeholder_files(_ARCHITECTURES[instance.architecture]).items():
-            files[f"{BLOBS}/{name}"] = content
     for name, content in files.items():
         path = _at(root, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+    names = installed.first(has_cli=installation.has_cli, has_devel=installation.has_devel)
+    for name in names:
+        contents.put(root, name, instance.architecture, host.configuration.region)
+    installed.write(folder, names)
     host.pages.make()
 
 

@@ -11,10 +11,11 @@ import os
 from simulator.nitro_cli.connection import BrokerUnreachable, request
 from simulator.nitro_cli.main import NO_MACHINE, panic
 from simulator.nitro_cli.places import FolderRefused, MachineFolder
+from simulator.nitro_cli.presence import NOT_FOUND, is_missing, not_found
 from simulator.nitro_cli.session import CannotPrint, working_directory, write
 
 _STDOUT, _STDERR = 1, 2
-
+_NAME = "nitro-enclaves-allocator"
 
 _INSTALL_DIR = "NITRO_CLI_INSTALL_DIR"
 
@@ -28,6 +29,9 @@ def main() -> int:
 
 
 def _main() -> int:
+    if is_missing(os.environ, _NAME):
+        write(_STDERR, not_found(_NAME))
+        return NOT_FOUND
     try:
         for message in request(MachineFolder.locate(os.environ), "allocate", _arguments()):
             match message:
@@ -40,7 +44,7 @@ def _main() -> int:
                 case {"notice": str(text)} if os.isatty(_STDERR):
                     write(_STDERR, f"attested-kms: {text}\n")
     except (BrokerUnreachable, FolderRefused) as error:
-        write(_STDERR, f"nitro-enclaves-allocator (attested-kms): {error}\n")
+        write(_STDERR, f"{_NAME} (attested-kms): {error}\n")
     return NO_MACHINE
 
 

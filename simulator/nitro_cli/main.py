@@ -2,7 +2,7 @@
 
 Exit codes are the real one's: a failure's number, 2 for wrong usage, 101 for standard output that
 nobody reads (a panic of the real one). 70 is our own: there is no machine to ask, or its broker
-fails; a sentence on standard error says why.
+fails; a sentence on standard error says why. 127 is a shell's: the machine has no such command.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from importlib import import_module
 from simulator.nitro_cli.command_line import Given, read
 from simulator.nitro_cli.connection import BrokerUnreachable
 from simulator.nitro_cli.places import FolderRefused, MachineFolder
+from simulator.nitro_cli.presence import NOT_FOUND, is_missing, not_found
 from simulator.nitro_cli.session import CannotPrint, Failed, Session, write
 from simulator.nitro_cli.usage import Shown, UsageError
 from simulator.nitro_cli.versions import VERSIONS
@@ -72,6 +73,9 @@ def _take_interrupts_as_a_native_program() -> None:
 
 
 def _main(words: list[str], environ: Mapping[str, str]) -> int:
+    if is_missing(environ, "nitro-cli"):
+        write(_STDERR, not_found("nitro-cli"))
+        return NOT_FOUND
     try:
         version = _version(words, environ)
         given = read(words, version)

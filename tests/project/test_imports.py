@@ -90,6 +90,7 @@ def test_nitro_cli_imports_the_standard_library_only() -> None:
         f"simulator.{name}"
         for name in (
             *("nitro_cli.main", "nitro_cli.allocator_command", "machine.making"),
+            *("packages.dnf", "packages.rpm", "packages.systemctl"),
             *(f"nitro_cli.{name}" for name in modules),
         )
     )

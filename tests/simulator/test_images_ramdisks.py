@@ -17,7 +17,8 @@ from simulator.images.contents import OpenFile, Span
 from simulator.images.cpio import DIRECTORY, FILE, SYMLINK, BadArchive, Header, Writer, read
 from simulator.images.ramdisks import write_application, write_bootstrap
 from simulator.machine.configuration import Configuration
-from simulator.machine.making import BLOBS, Installation, make
+from simulator.machine.making import Installation, make
+from simulator.packages.contents import BLOBS
 from simulator.placeholders import placeholder_files
 from tests.simulator.image_archives import (
     folder,

@@ -1,0 +1,198 @@
+"""The units of a machine's packages: which are enabled, what became of their last start.
+
+Enabled is what has a link below `root/etc/systemd/system`, as on a real instance. What runs stands
+in the machine's `services.json`, and what units said in its `journal.log`.
+
+Source of the units: bootstrap/ and vsock_proxy/service/ of aws-nitro-enclaves-cli v1.4.4
+(`inferred`).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from simulator.machine.files import replace_text
+from simulator.packages.catalogue import CLI, DOCKER
+from simulator.packages.contents import at, unit_file
+
+NAME = "services.json"
+JOURNAL = "journal.log"
+
+_WANTED = "/etc/systemd/system/multi-user.target.wants"
+_STATES = ("active", "failed")
+
+
+class DamagedServices(Exception):
+    """It cannot be told what runs; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit that a package brings."""
+
+    name: str
+    description: str
+    package: str
+    identifier: str
+    """What its lines in the journal are marked with."""
+    program: str
+    is_oneshot: bool = False
+    """It has ended when it has started, and counts as active (RemainAfterExit)."""
+
+
+ALLOCATOR = Unit(
+    "nitro-enclaves-allocator.service",
+    "Nitro Enclaves Resource Allocator",
+    CLI,
+    "nitro-enclaves-allocator",
+    "/usr/bin/nitro-enclaves-allocator",
+    is_oneshot=True,
+)
+UNITS = {
+    unit.name: unit
+    for unit in (
+        ALLOCATOR,
+        Unit(
+            "nitro-enclaves-vsock-proxy.service",
+            "Nitro Enclaves vsock Proxy",
+            CLI,
+            "vsock-proxy",
+            "/usr/bin/vsock-proxy",
+        ),
+        Unit(
+            "docker.service",
+            "Docker Application Container Engine",
+            DOCKER,
+            "dockerd",
+            "/usr/bin/dockerd",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of a unit's last start."""
+
+    state: str
+    """active or failed."""
+    since: float
+    """Seconds of the epoch."""
+    exit_code: int = 0
+
+
+def installed_unit(machine: Path, name: str) -> Unit | None:
+    """The unit, if its file is there."""
+    unit = UNITS.get(name)
+    if unit is None or not at(machine / "root", unit_file(name)).exists():
+        return None
+    return unit
+
+
+def link(machine: Path, name: str) -> Path:
+    """What says that the unit is enabled."""
+    return at(machine / "root", f"{_WANTED}/{name}")
+
+
+def is_enabled(machine: Path, name: str) -> bool:
+    """Whether it starts with the instance."""
+    return link(machine, name).is_symlink()
+
+
+def enable(machine: Path, name: str) -> bool:
+    """Whether it was not before. Raises OSError."""
+    path = link(machine, name)
+    if path.is_symlink():
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(unit_file(name))
+    return True
+
+
+def disable(machine: Path, name: str) -> bool:
+    """Whether it was enabled. Raises OSError."""
+    path = link(machine, name)
+    if not path.is_symlink():
+        return False
+    path.unlink()
+    return True
+
+
+def outcomes(machine: Path) -> dict[str, Outcome]:
+    """By unit; those that are not there are stopped. Raises DamagedServices."""
+    path = machine / NAME
+    try:
+        members = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise DamagedServices(f"{path} cannot be read ({error.strerror}).") from error
+    except (ValueError, RecursionError):
+        members = None
+    try:
+        found = {name: Outcome(**member) for name, member in members.items()}
+    except (AttributeError, TypeError):
+        raise _damaged(path) from None
+    for outcome in found.values():
+        if (
+            outcome.state not in _STATES
+            or not isinstance(outcome.since, float | int)
+            or not isinstance(outcome.exit_code, int)
+        ):
+            raise _damaged(path)
+    return found
+
+
+def _damaged(path: Path) -> DamagedServices:
+    return DamagedServices(
+        f"{path} is damaged: which services run cannot be told. Remove it, and all count as "
+        "stopped."
+    )
+
+
+def record(machine: Path, name: str, outcome: Outcome | None) -> None:
+    """Keep what became of a unit; None: it is stopped. Raises DamagedServices, OSError."""
+    kept = outcomes(machine)
+    kept.pop(name, None)
+    if outcome is not None:
+        kept[name] = outcome
+    members = {unit: asdict(outcome) for unit, outcome in kept.items()}
+    replace_text(machine / NAME, json.dumps(members, indent=1) + "\n")
+
+
+def forget(machine: Path, package: str) -> None:
+    """Stop and disable a package's units: it is removed. Raises DamagedServices, OSError."""
+    for unit in UNITS.values():
+        if unit.package == package:
+            disable(machine, unit.name)
+            record(machine, unit.name, None)
+
+
+def note(machine: Path, identifier: str, lines: Iterable[str]) -> None:
+    """Append to the journal. Raises OSError."""
+    moment = time.strftime("%b %d %H:%M:%S", time.gmtime())
+    text = "".join(f"{moment} {identifier}: {line}\n" for line in lines)
+    with (machine / JOURNAL).open("a", encoding="utf-8", errors="surrogateescape") as journal:
+        journal.write(text)
+
+
+def journal(machine: Path, identifiers: Iterable[str], last: int) -> list[str]:
+    """The last lines that bear one of the identifiers. Raises OSError."""
+    path = machine / JOURNAL
+    if not path.exists():
+        return []
+    marks = tuple(f" {identifier}: " for identifier in identifiers)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [line for line in lines if any(mark in line for mark in marks)][-last:]
+
+
+def began(machine: Path, exit_code: int, lines: Iterable[str]) -> None:
+    """The allocator's unit is enabled and has run, as the machine started. Raises OSError."""
+    enable(machine, ALLOCATOR.name)
+    note(machine, ALLOCATOR.identifier, lines)
+    state = "failed" if exit_code else "active"
+    record(machine, ALLOCATOR.name, Outcome(state, time.time(), exit_code))
