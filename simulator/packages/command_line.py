@@ -68,6 +68,10 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 class Unusable(Exception):
     """Words that dnf does not take; the message is what it says."""
 
+    def __init__(self, message: str, exit_code: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
 
 @dataclass(slots=True)
 class Asked:
@@ -123,7 +127,7 @@ def _check(asked: Asked, unknown: Sequence[str]) -> None:
 
 def _next(name: str, rest: list[str]) -> str:
     if not rest:
-        raise Unusable(f"dnf: error: argument {name}: expected one argument")
+        raise Unusable(f"Command line error: argument {name}: expected one argument", exit_code=1)
     return rest.pop(0)
 
 

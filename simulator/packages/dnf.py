@@ -26,7 +26,6 @@ from simulator.packages.catalogue import (
 from simulator.packages.command_line import Asked, Unusable, read
 from simulator.packages.machine import STDOUT, Machine, command, complain, notice, say
 
-_USAGE = 2
 _NOT_HERE = 70
 _PROMPT = "Is this ok [y/N]: "
 _NO_ALLOCATOR = (
@@ -44,7 +43,7 @@ def _main(arguments: Sequence[str]) -> int:
         asked = read(arguments)
     except Unusable as error:
         complain(str(error))
-        return _USAGE
+        return error.exit_code
     if asked.version:
         say("4.14.0")
         return 0

@@ -160,7 +160,10 @@ def test_the_list(bare: Bare) -> None:
             (2, "", "dnf install: error: the following arguments are required: PACKAGE"),
         ),
         ("install --fly git", (2, "", "dnf install: error: unrecognized arguments: --fly")),
-        ("install git --setopt", (2, "", "dnf: error: argument --setopt: expected one argument")),
+        (
+            "install git --setopt",
+            (1, "", "Command line error: argument --setopt: expected one argument"),
+        ),
         ("fly", (1, "", "No such command: fly. Please use /usr/bin/dnf --help")),
         ("history", (70, "", "dnf (attested-kms): history is not simulated; those that are: ")),
         ("", (70, "", "dnf (attested-kms): no command is not simulated; ")),
