@@ -10,6 +10,8 @@ root.pem      the root of that PKI, to hand out
 enclaves/     the files of enclaves that run
 vsock/        the fabric: a vsock address is `CID_PORT.sock`
 images/       container images by name, as a Docker engine would hold them
+packages.json which packages are installed; services.json, journal.log: what their units do
+catalogue.txt more names that dnf is to know; whoever wants them writes it
 root/         the instance's own files, at their real paths: root/var/log/nitro_enclaves, ...
 
 Messages name the instance's paths (`/var/log/nitro_enclaves/err...log`), as a script expects of
