@@ -59,6 +59,8 @@ _SWITCHES = {
     "--quiet": "quiet",
     "--skip-broken": "lenient",
     "--version": "version",
+    "-h": "help",
+    "--help": "help",
     "--installed": "installed",
 }
 _NEED_NAMES = frozenset({"install"})
@@ -85,6 +87,7 @@ class Asked:
     lenient: bool = False
     """What cannot be installed is left out."""
     version: bool = False
+    help: bool = False
     installed: bool = False
     """`list --installed`."""
 
@@ -118,6 +121,8 @@ def read(words: Sequence[str]) -> Asked:
 
 
 def _check(asked: Asked, unknown: Sequence[str]) -> None:
+    if asked.help:
+        return
     program = f"dnf {asked.command}".strip()
     if asked.command in _NEED_NAMES and not asked.names:
         raise Unusable(f"{program}: error: the following arguments are required: PACKAGE")

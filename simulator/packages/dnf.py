@@ -44,8 +44,8 @@ def _main(arguments: Sequence[str]) -> int:
     except Unusable as error:
         complain(str(error))
         return error.exit_code
-    if asked.version:
-        say("4.14.0")
+    if asked.version or asked.help:
+        say("4.14.0" if asked.version else f"dnf (attested-kms): {', '.join(_COMMANDS)}")
         return 0
     run = _COMMANDS.get(asked.command)
     if run is None:

@@ -18,16 +18,14 @@ from pathlib import Path
 from simulator.machine.files import replace_text
 from simulator.packages.catalogue import CLI, DOCKER
 from simulator.packages.contents import at, unit_file
+from simulator.packages.installed import Damaged
 
 NAME = "services.json"
 JOURNAL = "journal.log"
 
 _WANTED = "/etc/systemd/system/multi-user.target.wants"
 _STATES = ("active", "failed")
-
-
-class DamagedServices(Exception):
-    """It cannot be told what runs; the message says why and what to do."""
+_LATEST = 1e11
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +121,14 @@ def disable(machine: Path, name: str) -> bool:
 
 
 def outcomes(machine: Path) -> dict[str, Outcome]:
-    """By unit; those that are not there are stopped. Raises DamagedServices."""
+    """By unit; those that are not there are stopped. Raises Damaged."""
     path = machine / NAME
     try:
         members = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise DamagedServices(f"{path} cannot be read ({error.strerror}).") from error
+        raise Damaged(f"{path} cannot be read ({error.strerror}).") from error
     except (ValueError, RecursionError):
         members = None
     try:
@@ -141,21 +139,22 @@ def outcomes(machine: Path) -> dict[str, Outcome]:
         if (
             outcome.state not in _STATES
             or not isinstance(outcome.since, float | int)
+            or not 0 <= outcome.since < _LATEST
             or not isinstance(outcome.exit_code, int)
         ):
             raise _damaged(path)
     return found
 
 
-def _damaged(path: Path) -> DamagedServices:
-    return DamagedServices(
+def _damaged(path: Path) -> Damaged:
+    return Damaged(
         f"{path} is damaged: which services run cannot be told. Remove it, and all count as "
         "stopped."
     )
 
 
 def record(machine: Path, name: str, outcome: Outcome | None) -> None:
-    """Keep what became of a unit; None: it is stopped. Raises DamagedServices, OSError."""
+    """Keep what became of a unit; None: it is stopped. Raises Damaged, OSError."""
     kept = outcomes(machine)
     kept.pop(name, None)
     if outcome is not None:
@@ -165,7 +164,7 @@ def record(machine: Path, name: str, outcome: Outcome | None) -> None:
 
 
 def forget(machine: Path, package: str) -> None:
-    """Stop and disable a package's units: it is removed. Raises DamagedServices, OSError."""
+    """Stop and disable a package's units: it is removed. Raises Damaged, OSError."""
     for unit in UNITS.values():
         if unit.package == package:
             disable(machine, unit.name)

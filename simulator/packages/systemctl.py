@@ -76,12 +76,8 @@ def _main(arguments: Sequence[str]) -> int:
         return 1
     machine = Machine.find(os.environ)
     is_quiet = bool(options & _QUIET)
-    try:
-        with changing(machine.path):
-            return run(_Call(machine, verb, [_full(unit) for unit in units], options, is_quiet))
-    except services.DamagedServices as error:
-        complain(f"systemctl (attested-kms): {error}")
-        return NO_MACHINE
+    with changing(machine.path):
+        return run(_Call(machine, verb, [_full(unit) for unit in units], options, is_quiet))
 
 
 def _full(name: str) -> str:

@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from simulator.machine.making import Installation, make
 from simulator.packages import dnf, rpm, systemctl
 from simulator.packages.contents import BLOBS
 
+ROOT = Path(__file__).resolve().parents[2]
 ALLOCATOR = "nitro-enclaves-allocator.service"
 NO_ALLOCATOR = "aws-nitro-enclaves-allocator"
 BUG_2 = f"install -y aws-nitro-enclaves-cli aws-nitro-enclaves-cli-devel {NO_ALLOCATOR}"
@@ -169,6 +171,10 @@ def test_the_list(bare: Bare) -> None:
         ("", (70, "", "dnf (attested-kms): no command is not simulated; ")),
         ("makecache", (0, "Metadata cache created.\n", "")),
         ("--version", (0, "4.14.0\n", "")),
+        (
+            "install -h",
+            (0, f"dnf (attested-kms): {', '.join(dnf._COMMANDS)}\n", ""),
+        ),
         ("update -y", (0, NOTHING, "")),
         ("check-update", (0, "", "")),
         ("-y update nope", (1, "No match for argument: nope\n", "Error: No packages marked for")),
@@ -205,13 +211,31 @@ def test_a_list_that_is_damaged_is_said_and_kept(bare: Bare, damage: str) -> Non
     assert (bare.path / "packages.json").read_text() == damage
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", '{"x": {"state": "odd", "since": 0}}', '{"x": 1}'])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *("{", "[]", '{"x": 1}', '{"x": {"state": "odd", "since": 0}}'),
+        '{"x": {"state": "active", "since": NaN}}',
+        '{"x": {"state": "active", "since": 0, "exit_code": "0"}}',
+    ],
+)
 def test_services_that_are_damaged_are_said(bare: Bare, damage: str) -> None:
     bare.dnf("install -y -q docker")
     (bare.path / "services.json").write_text(damage)
-    exit_code, _, err = bare.systemctl("start docker")
-    assert exit_code == 70
-    assert "services.json is damaged: which services run cannot be told." in err
+    for module, words in ((systemctl, "start docker"), (dnf, "remove -q -y docker")):
+        exit_code, _, err = bare.run(module, words)
+        assert exit_code == 70
+        assert "services.json is damaged: which services run cannot be told." in err
+    assert bare.has("docker")
+
+
+def test_one_installs_after_the_other(bare: Bare) -> None:
+    names = ("git", "make", "tar", "wget")
+    code = "import sys; from simulator.packages.dnf import main; sys.exit(main(sys.argv[1:]))"
+    commands = [[sys.executable, "-c", code, "install", "-q", "-y", name] for name in names]
+    processes = [subprocess.Popen(command, cwd=ROOT) for command in commands]
+    assert [process.wait() for process in processes] == [0, 0, 0, 0]
+    assert bare.has(*names)
 
 
 def test_files_that_cannot_be_written_are_said(bare: Bare) -> None:
