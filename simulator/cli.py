@@ -20,6 +20,7 @@ from simulator.commands import (
     serve,
     shims,
     vectors,
+    vsock_proxy,
 )
 
 _COMMANDS = {
@@ -35,6 +36,7 @@ _COMMANDS = {
     "serve": serve,
     "shims": shims,
     "vectors": vectors,
+    "vsock-proxy": vsock_proxy,
 }
 
 

@@ -1,4 +1,4 @@
-"""`attested-kms shims`: nitro-cli and the allocator under their own names, for PATH.
+"""`attested-kms shims`: the parent instance's commands under their own names, for PATH.
 
 A shim is a small script: this Python, this installation, and no site-packages searched at start
 (`-IS`), for scripts call nitro-cli often. It says in a line of its own that it is one.
@@ -18,12 +18,13 @@ from tempfile import NamedTemporaryFile
 from simulator.commands import CommandFailed
 from simulator.nitro_cli.places import VARIABLE
 
-HELP = "write nitro-cli and nitro-enclaves-allocator into a folder for PATH"
+HELP = "write nitro-cli, nitro-enclaves-allocator and vsock-proxy into a folder for PATH"
 
 _MARK = "# Written by `attested-kms shims`; it replaces its own file and no other."
 _ENTRIES = {
     "nitro-cli": ("nitro_cli.main", "main(sys.argv[1:])"),
     "nitro-enclaves-allocator": ("nitro_cli.allocator_command", "main()"),
+    "vsock-proxy": ("vsock_proxy.main", "main(sys.argv[1:])"),
 }
 """By the command's name: the module of `simulator`, and what is called of it."""
 _PACKAGE_ENTRIES = {
@@ -41,9 +42,9 @@ _READ = 4096
 def configure(parser: argparse.ArgumentParser) -> None:
     """Where to, and for which machine."""
     parser.description = (
-        "Write nitro-cli and nitro-enclaves-allocator into a folder, so that scripts which are "
-        "written for a real parent instance find them by PATH. Prints what the shell is to "
-        "evaluate."
+        "Write nitro-cli, nitro-enclaves-allocator and vsock-proxy into a folder, so that scripts "
+        "that are written for a real parent instance find them by PATH. Prints what the shell is "
+        "to evaluate."
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="made if need be")
     parser.add_argument(

@@ -177,7 +177,7 @@ def _lay_out(folder: Path, host: Host, installation: Installation) -> None:
         path.write_bytes(content)
     names = installed.first(has_cli=installation.has_cli, has_devel=installation.has_devel)
     for name in names:
-        contents.put(root, name, instance.architecture, host.configuration.region)
+        contents.put(root, name, instance.architecture)
     installed.write(folder, names)
     host.pages.make()
 

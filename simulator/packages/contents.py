@@ -13,6 +13,7 @@ from pathlib import Path
 
 from simulator.packages.catalogue import CLI, DEVEL, DOCKER
 from simulator.placeholders import placeholder_files
+from simulator.vsock_proxy import shipped
 
 BINARIES = "/usr/bin"
 BLOBS = "/usr/share/nitro_enclaves/blobs"
@@ -30,10 +31,6 @@ memory_mib: 512
 # Either a number of CPUs, or the CPUs themselves: cpu_pool: 1,3
 cpu_count: 2
 """
-_PROXY = """\
-allowlist:
-{targets}"""
-_REGIONS = ("us-east-1", "us-east-2", "us-west-2", "eu-central-1", "eu-west-1", "ap-northeast-1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +49,9 @@ def unit_file(name: str) -> str:
     return f"{UNITS}/{name}"
 
 
-def put(root: Path, package: str, architecture: str, region: str) -> None:
+def put(root: Path, package: str, architecture: str) -> None:
     """Lay a package's files out. Raises OSError."""
-    content = content_of(package, architecture, region)
+    content = content_of(package, architecture)
     for folder in content.made:
         at(root, folder).mkdir(parents=True, exist_ok=True)
     if LOGS in content.made:
@@ -66,9 +63,9 @@ def put(root: Path, package: str, architecture: str, region: str) -> None:
             _write(at(root, name), data)
 
 
-def take(root: Path, package: str, architecture: str, region: str) -> None:
+def take(root: Path, package: str, architecture: str) -> None:
     """Remove a package's files; settings that were edited are kept aside. Raises OSError."""
-    content = content_of(package, architecture, region)
+    content = content_of(package, architecture)
     for name in content.files:
         at(root, name).unlink(missing_ok=True)
     for name, data in content.settings.items():
@@ -84,40 +81,36 @@ def take(root: Path, package: str, architecture: str, region: str) -> None:
             shutil.rmtree(at(root, folder))
 
 
-def content_of(package: str, architecture: str, region: str) -> Content:
+def content_of(package: str, architecture: str) -> Content:
     """What it has; nothing, if nobody asks for it here."""
     find = _CONTENTS.get(package)
-    return find(architecture, region) if find is not None else Content({}, {})
+    return find(architecture) if find is not None else Content({}, {})
 
 
-def _cli(_: str, region: str) -> Content:
+def _cli(_: str) -> Content:
     programs = ("nitro-cli", "vsock-proxy", "nitro-enclaves-allocator")
     units = ("nitro-enclaves-allocator.service", "nitro-enclaves-vsock-proxy.service")
-    targets = "".join(
-        f"- {{address: kms.{name}.amazonaws.com, port: 443}}\n"
-        for name in dict.fromkeys((region, *_REGIONS))
-    )
     return Content(
         {f"{BINARIES}/{name}": _MARKER for name in programs}
         | {unit_file(name): _MARKER for name in units},
         {
             f"{SETTINGS}/allocator.yaml": _ALLOCATOR.encode(),
-            f"{SETTINGS}/vsock-proxy.yaml": _PROXY.format(targets=targets).encode(),
+            shipped.CONFIGURATION: shipped.allowlist_text().encode(),
         },
         (LOGS, SOCKETS),
     )
 
 
-def _devel(architecture: str, _: str) -> Content:
+def _devel(architecture: str) -> Content:
     blobs = placeholder_files(_IMAGE_ARCHITECTURES[architecture])
     return Content({f"{BLOBS}/{name}": data for name, data in blobs.items()}, {}, (BLOBS,))
 
 
-def _docker(_: str, __: str) -> Content:
+def _docker(_: str) -> Content:
     return Content({unit_file("docker.service"): _MARKER}, {})
 
 
-_CONTENTS: dict[str, Callable[[str, str], Content]] = {
+_CONTENTS: dict[str, Callable[[str], Content]] = {
     CLI: _cli,
     DEVEL: _devel,
     DOCKER: _docker,

@@ -115,7 +115,7 @@ def _install(work: _Work) -> int:
         return _nothing(work) if not wanted else _aborted()
     chosen = [*wanted, *needed]
     for name in chosen:
-        contents.put(work.machine.root, name, work.machine.architecture, work.machine.region)
+        contents.put(work.machine.root, name, work.machine.architecture)
     installed.write(work.machine.path, [*work.has, *chosen])
     _done(work, "Installed:", chosen)
     return 0
@@ -152,7 +152,7 @@ def _remove(work: _Work) -> int:
     chosen = [*there, *dependent]
     for name in chosen:
         services.forget(work.machine.path, name)
-        contents.take(work.machine.root, name, work.machine.architecture, work.machine.region)
+        contents.take(work.machine.root, name, work.machine.architecture)
     installed.write(work.machine.path, [name for name in work.has if name not in chosen])
     _done(work, "Removed:", chosen)
     return 0

@@ -1,0 +1,35 @@
+"""At most so many tasks at a time, the others in their order, as the crate threadpool has it."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+
+class Workers:
+    """Threads that are made when they are needed, and end with the process."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._guard = threading.Lock()
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._busy = 0
+
+    def execute(self, task: Callable[[], None]) -> None:
+        """Run it as soon as a worker is free; it raises nothing."""
+        with self._guard:
+            self._waiting.append(task)
+            if self._busy == self._most:
+                return
+            self._busy += 1
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            with self._guard:
+                if not self._waiting:
+                    self._busy -= 1
+                    return
+                task = self._waiting.popleft()
+            task()
