@@ -82,7 +82,8 @@ def _services(text: str) -> list[Node]:
         documents = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
         for document in documents:
             _check_keys(document, set())
-    except (yaml.YAMLError, RecursionError, _Duplicate) as error:
+    # The last two of escapes that are no characters, which PyYAML does not expect.
+    except (yaml.YAMLError, RecursionError, _Duplicate, ValueError, OverflowError) as error:
         raise Failed("Bad yaml format") from error
     if not documents:
         raise _EMPTY

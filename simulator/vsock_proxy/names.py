@@ -27,7 +27,7 @@ SYSTEM_SECONDS = 60
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Lookup = Callable[[str], Iterable[str]]
-"""The addresses of an ASCII name. Raises OSError, UnicodeError."""
+"""The addresses of an ASCII name. Raises OSError, ValueError."""
 
 
 class Family(enum.Enum):
@@ -76,7 +76,7 @@ class Names:
         found = [Resolved(address, HOSTS_SECONDS) for address in self._of_hosts(name)]
         # What ends in a number is no name; this system may take 127.1 for an address all the same.
         if not found and not name.rpartition(".")[2].isdigit():
-            with suppress(OSError, UnicodeError):
+            with suppress(OSError, ValueError):
                 found = [
                     Resolved(address, SYSTEM_SECONDS)
                     for text in self.lookup(name)

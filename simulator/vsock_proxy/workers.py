@@ -6,6 +6,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from simulator.vsock_proxy.failure import Failed
+
 
 class Workers:
     """Threads that are made when they are needed, and end with the process."""
@@ -17,13 +19,16 @@ class Workers:
         self._busy = 0
 
     def execute(self, task: Callable[[], None]) -> None:
-        """Run it as soon as a worker is free; it raises nothing."""
+        """Run it as soon as a worker is free; the task raises nothing. Raises Failed."""
         with self._guard:
             self._waiting.append(task)
             if self._busy == self._most:
                 return
             self._busy += 1
-        threading.Thread(target=self._work, daemon=True).start()
+        try:
+            threading.Thread(target=self._work, daemon=True).start()
+        except RuntimeError as error:
+            raise Failed("No thread can be started for it; let there be fewer workers") from error
 
     def _work(self) -> None:
         while True:

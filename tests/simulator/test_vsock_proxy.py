@@ -180,6 +180,10 @@ def test_files_that_cannot_be_read(
     assert complaint("--config", str(tmp_path / "bytes")) == f'{start}Could not read the file"\n'
     (tmp_path / "deep").write_text("[" * 5000)
     assert complaint("--config", str(tmp_path / "deep")) == f'{start}Bad yaml format"\n'
+    (tmp_path / "escape").write_text('"\\Uffffffff"')
+    assert complaint("--config", str(tmp_path / "escape")) == f'{start}Bad yaml format"\n'
+    (tmp_path / "zero").write_text('allowlist: [{address: "a\\0b", port: 443}]')
+    assert complaint("--config", str(tmp_path / "zero")) == f'{start}{REFUSED}"\n'
     machine.on_instance(CONFIGURATION).unlink()
     assert complaint() == f'{start}Could not open the file"\n'
     assert complaint("--config", CONFIGURATION) == f'{start}Could not open the file"\n'
