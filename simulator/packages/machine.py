@@ -26,14 +26,13 @@ class Machine:
     folder: MachineFolder
     architecture: str
     """x86_64 or arm64, as EC2 says."""
-    region: str
 
     @classmethod
     def find(cls, environ: Mapping[str, str]) -> Machine:
         """Made if need be. Raises FolderRefused, BadConfiguration."""
         folder = MachineFolder.locate(environ)
         configuration = Configuration.read(folder.path / "machine.json")
-        return cls(folder, configuration.instance.architecture, configuration.region)
+        return cls(folder, configuration.instance.architecture)
 
     @property
     def path(self) -> Path:

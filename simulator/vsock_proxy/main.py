@@ -39,6 +39,9 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code, or ends by the signal that ended it."""
+    if is_missing(os.environ, _NAME):
+        write(_STDERR, not_found(_NAME))
+        return NOT_FOUND
     stop = Stop()
     with closing(stop), _told_by_signals(stop) as caught:
         exit_code = serve(arguments, os.environ, stop)
@@ -55,9 +58,6 @@ def serve(
     lookup: Lookup = system_lookup,
 ) -> int:
     """Run one command line until told to stop; returns the exit code."""
-    if is_missing(environ, _NAME):
-        write(_STDERR, not_found(_NAME))
-        return NOT_FOUND
     log = Log(environ.get("RUST_LOG", ""), to_standard_error)
     try:
         given = read(arguments)

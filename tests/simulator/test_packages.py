@@ -358,6 +358,7 @@ def test_bug_2_as_a_script_lives_it(tmp_path: Path, capfd: pytest.CaptureFixture
         f"systemctl enable --now {ALLOCATOR} || true\n"
         "nitro-cli describe-enclaves; echo $?\n"
         "nitro-enclaves-allocator; echo $?\n"
+        "vsock-proxy 8000 127.0.0.1 443; echo $?\n"
         "yum install -q -y aws-nitro-enclaves-cli\n"
         "nitro-cli --version\n"
     )
@@ -369,6 +370,7 @@ def test_bug_2_as_a_script_lives_it(tmp_path: Path, capfd: pytest.CaptureFixture
         f"No match for argument: {NO_ALLOCATOR}",
         "127",
         "127",
+        "127",
         "Nitro CLI 1.4.4",
     ]
     assert finished.stderr.splitlines() == [
@@ -376,6 +378,7 @@ def test_bug_2_as_a_script_lives_it(tmp_path: Path, capfd: pytest.CaptureFixture
         f"Failed to enable unit: Unit file {ALLOCATOR} does not exist.",
         "bash: nitro-cli: command not found",
         "bash: nitro-enclaves-allocator: command not found",
+        "bash: vsock-proxy: command not found",
     ]
 
 
@@ -384,6 +387,7 @@ def test_the_shims_of_packages_are_written_only_when_asked_for(tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "nitro-cli",
         "nitro-enclaves-allocator",
+        "vsock-proxy",
     ]
 
 
