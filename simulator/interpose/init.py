@@ -25,6 +25,7 @@ from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from simulator.interpose import kernel
+from simulator.interpose.places import HEARTBEAT, HEARTBEAT_BYTE
 from simulator.interpose.roots import Mounts, give_up_the_machine
 
 _SEARCHED = (b"/sbin", b"/usr/sbin", b"/bin", b"/usr/bin")
@@ -35,8 +36,6 @@ _SHELL = b"/bin/sh"
 _LONGEST_NAME = 255
 _LOOKED_FURTHER = (errno.ENOENT, errno.ESTALE, errno.ENOTDIR, errno.ENODEV, errno.ETIMEDOUT)
 """What execvpe(3) takes for a folder that does not have the program."""
-_HEARTBEAT_BYTE = b"\xb7"
-_PARENT = 3, 9000
 _STALE_ERRNO = -errno.EINVAL
 """What init.c sets errno to before it speaks to the parent."""
 _NO_INIT = int(signal.SIGKILL)
@@ -128,14 +127,14 @@ def _send_heartbeat() -> None:
         parent = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
     with parent:
         with _fatal("connect"):
-            parent.connect(_PARENT)
+            parent.connect(HEARTBEAT)
         with _fatal("write heartbeat"):
-            parent.send(_HEARTBEAT_BYTE)
+            parent.send(HEARTBEAT_BYTE)
         with _fatal("read heartbeat"):
             answer = parent.recv(1)
     if not answer:
         _die("read heartbeat", _STALE_ERRNO)
-    if answer != _HEARTBEAT_BYTE:
+    if answer != HEARTBEAT_BYTE:
         _die("received wrong heartbeat", _STALE_ERRNO)
 
 

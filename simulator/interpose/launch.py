@@ -22,6 +22,7 @@ from simulator.interpose import init, kernel
 from simulator.interpose.arch import Architecture
 from simulator.interpose.bpf import supervising_filter
 from simulator.interpose.namespaces import enter, keep_mounts_private, prepare
+from simulator.interpose.places import HEARTBEAT, HEARTBEAT_BYTE
 from simulator.interpose.plan import OUR_FAILURE, Plan, Rung
 from simulator.interpose.roots import Mounts
 from simulator.interpose.roots import enter as enter_root
@@ -35,7 +36,6 @@ from simulator.interpose.tree import (
 _STATUS = struct.Struct("=i")
 _NOT_RUNNABLE, _NOT_FOUND = 126, 127
 """Exit codes of a run that did not come to its program, as env(1) and shells have them."""
-_HEARTBEAT_BYTE = b"\xb7"
 NESTED = (
     "this process is supervised already, and the kernel allows one supervisor per tree of "
     "processes: start the inner run outside of the outer one, in the same --fabric"
@@ -278,9 +278,9 @@ def _own_id_outside() -> int:
 def _heartbeat() -> bool:
     try:
         with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as parent:
-            parent.connect((3, 9000))
-            parent.send(_HEARTBEAT_BYTE)
-            return parent.recv(1) == _HEARTBEAT_BYTE
+            parent.connect(HEARTBEAT)
+            parent.send(HEARTBEAT_BYTE)
+            return parent.recv(1) == HEARTBEAT_BYTE
     except OSError:
         return False
 

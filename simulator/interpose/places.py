@@ -31,6 +31,11 @@ LAST_RESERVED_PORT = 1023
 Address = tuple[int, int]
 """(cid, port)."""
 
+HEARTBEAT: Address = (PARENT_CID, 9000)
+"""Where the init of an enclave reports that it lives (init.c)."""
+HEARTBEAT_BYTE = b"\xb7"
+"""What it sends there, and what it is answered."""
+
 LONGEST_NAME = len("/4294967295_4294967295.sock")
 PATH_MAX = 107
 """Bytes of a Unix socket's path on Linux, beside its NUL (unix(7))."""

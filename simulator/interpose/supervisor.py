@@ -23,13 +23,10 @@ from simulator.interpose.faults import Faults
 from simulator.interpose.kernel import Listener
 from simulator.interpose.loop import Loop
 from simulator.interpose.nsm_device import Devices
-from simulator.interpose.places import PARENT_CID, Places
+from simulator.interpose.places import HEARTBEAT, Places
 from simulator.interpose.plan import Plan, Role, Rung
 from simulator.interpose.trap import CallerGone, Refused, Trap, is_hidden
 from simulator.interpose.vsock import VsockCalls
-
-HEARTBEAT = (PARENT_CID, 9000)
-"""Where init of an enclave reports that it lives (aws-nitro-enclaves-sdk-bootstrap, init.c)."""
 
 _HIDDEN = (
     "the program has hidden its memory from other processes (it is set-user-ID, not readable, or "

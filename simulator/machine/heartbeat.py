@@ -15,10 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from simulator.interpose.places import PARENT_CID, Places
+from simulator.interpose.places import HEARTBEAT, HEARTBEAT_BYTE, Places
 
-PORT = 9000
-_BYTE = b"\xb7"
 _TIMEOUT, _RECEIVING = "VsockTimeoutError", "VsockReceivingError"
 
 
@@ -38,7 +36,7 @@ class HeartbeatListener:
     """The parent's end of one boot; to be bound before it. A context manager."""
 
     def __init__(self, fabric: Path) -> None:
-        self._places = Places(fabric, PARENT_CID)
+        self._places = Places(fabric, HEARTBEAT[0])
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def __enter__(self) -> Self:
@@ -55,7 +53,7 @@ class HeartbeatListener:
     def bind(self) -> None:
         """Take the port. Raises PortTaken, and OSError where the folder cannot be used."""
         try:
-            self._places.bind(self._socket, PORT)
+            self._places.bind(self._socket, HEARTBEAT[1])
         except FileExistsError:
             self._socket.close()
             raise PortTaken from None
@@ -81,10 +79,10 @@ class HeartbeatListener:
             heartbeat = b""
             with suppress(ConnectionError):
                 heartbeat = enclave.recv(1)
-            if heartbeat != _BYTE:
+            if heartbeat != HEARTBEAT_BYTE:
                 raise NoHeartbeat(_RECEIVING)
             try:
-                enclave.send(_BYTE)
+                enclave.send(HEARTBEAT_BYTE)
             except ConnectionError:
                 raise NoHeartbeat(_RECEIVING) from None
 

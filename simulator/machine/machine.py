@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Condition, Event, RLock, Thread, get_ident
 from typing import Any
 
+from simulator.interpose.places import PATH_MAX
 from simulator.interpose.tree import remove
 from simulator.machine import failures
 from simulator.machine.enclave import EMPTY, RUNNING, TERMINATING, Enclave
@@ -26,7 +27,6 @@ from simulator.machine.process_log import PATH as PROCESS_LOG
 from simulator.machine.requests import AllocateArguments, RunArguments
 from simulator.nitro_cli.rust_text import debug
 
-_PATH_MAX = 107
 _ROOT_USER = 0
 _END_SECONDS = 30.0
 
@@ -299,7 +299,7 @@ class Machine:
 def _make_socket(path: Path) -> None:
     """The enclave process's socket, for who looks into the folder: the broker answers for it."""
     with suppress(OSError):
-        if len(os.fsencode(path)) > _PATH_MAX:
+        if len(os.fsencode(path)) > PATH_MAX:
             path.touch()
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as unix:

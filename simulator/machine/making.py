@@ -75,7 +75,7 @@ class Host:
     def instance_id(self) -> str:
         """As nitro-cli finds it (src/enclave_proc/utils.rs)."""
         try:
-            text = _at(self.root, ASSET_TAG).read_text(errors="replace")
+            text = contents.at(self.root, ASSET_TAG).read_text(errors="replace")
         except OSError:
             return "i-0000000000000000"
         return "".join(text.split())
@@ -83,7 +83,7 @@ class Host:
     @property
     def sockets(self) -> Path:
         """The folder of the enclave processes' sockets."""
-        return _at(self.root, SOCKETS)
+        return contents.at(self.root, SOCKETS)
 
     def socket(self, slot_uid: int) -> Path:
         """Of an enclave's process."""
@@ -172,7 +172,7 @@ def _lay_out(folder: Path, host: Host, installation: Installation) -> None:
     if installation.has_driver:
         files |= {POOL_FILE: b"\n", DEVICE: b""}
     for name, content in files.items():
-        path = _at(root, name)
+        path = contents.at(root, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     names = installed.first(has_cli=installation.has_cli, has_devel=installation.has_devel)
@@ -180,7 +180,3 @@ def _lay_out(folder: Path, host: Host, installation: Installation) -> None:
         contents.put(root, name, instance.architecture)
     installed.write(folder, names)
     host.pages.make()
-
-
-def _at(root: Path, path: str) -> Path:
-    return root / path.lstrip("/")

@@ -32,9 +32,9 @@ from simulator.images.builder import build_dockerfile
 from simulator.images.store import BadStore, ImageStore
 from simulator.nitro_cli import docker_engine
 from simulator.nitro_cli.command_line import Given
-from simulator.nitro_cli.image_errors import library_text, quoted
+from simulator.nitro_cli.image_errors import library_text
 from simulator.nitro_cli.places import VARIABLE, FolderRefused
-from simulator.nitro_cli.rust_text import debug, display
+from simulator.nitro_cli.rust_text import debug, display, quoted
 from simulator.nitro_cli.session import Failed, Place, Session, failed, within
 from simulator.nitro_cli.signing import SigningInfoUnreadable, signing_info
 

@@ -8,7 +8,8 @@ from nsm_fake.eif import EifBadSignature, EifError, Reading
 from nsm_fake.eif.json_text import write_pretty
 from simulator.eif_report import NotShown, describe
 from simulator.nitro_cli.command_line import Given
-from simulator.nitro_cli.image_errors import library_text, quoted
+from simulator.nitro_cli.image_errors import library_text
+from simulator.nitro_cli.rust_text import quoted
 from simulator.nitro_cli.session import Failed, Session, failed, within
 
 _LIBRARY = "src/lib.rs"

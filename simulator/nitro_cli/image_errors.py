@@ -5,8 +5,6 @@ Where the library's own text for a fault is not known, ours stands there and say
 
 from __future__ import annotations
 
-import json
-
 from nsm_fake.eif import EifError
 
 _UNKNOWN = " [attested-kms: real text unknown]"
@@ -17,8 +15,3 @@ def library_text(error: Exception) -> str:
     if isinstance(error, EifError) and error.real_text is not None:
         return error.real_text
     return f"{error}{_UNKNOWN}"
-
-
-def quoted(text: str) -> str:
-    """A text as Rust's `{:?}` shows it."""
-    return json.dumps(text, ensure_ascii=False)

@@ -35,6 +35,22 @@ _KINDS = {
     errno.ENOTCONN: "NotConnected",
 }
 
+_ESCAPED = {
+    **{code: f"\\u{{{code:x}}}" for code in (*range(0x20), 0x7F)},
+    **{
+        ord(character): text
+        for character, text in (
+            ("\0", r"\0"),
+            ("\t", r"\t"),
+            ("\n", r"\n"),
+            ("\r", r"\r"),
+            ('"', r"\""),
+            ("\\", r"\\"),
+        )
+    },
+}
+"""As char::escape_debug has them; beyond ASCII all is left as it is."""
+
 
 def debug(error: OSError) -> str:
     """The error as `{:?}` shows it: `Os { code: 2, kind: NotFound, message: "..." }`."""
@@ -51,5 +67,4 @@ def display(error: OSError) -> str:
 
 def quoted(text: str) -> str:
     """A string as Rust's {:?} shows it."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    return f'"{text.translate(_ESCAPED)}"'

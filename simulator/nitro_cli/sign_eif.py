@@ -12,8 +12,8 @@ from pathlib import Path
 from nsm_fake.eif import EifError, Reading, Signer, sign_eif
 from simulator.eif_report import built
 from simulator.nitro_cli.command_line import Given
-from simulator.nitro_cli.image_errors import library_text, quoted
-from simulator.nitro_cli.rust_text import debug
+from simulator.nitro_cli.image_errors import library_text
+from simulator.nitro_cli.rust_text import debug, quoted
 from simulator.nitro_cli.session import Session, failed, within
 from simulator.nitro_cli.signing import SigningInfoUnreadable, signing_info
 
