@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from simulator.commands import CommandFailed, show
+from simulator.commands import CommandFailed, machine_shell, show
 from simulator.commands.ending import tidy_end
 
 HELP = "make, look at and stop the parent instance that nitro-cli talks to"
@@ -44,14 +44,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "image", type=Path, metavar="IMAGE", help="a file of docker save, an OCI layout, a folder"
     )
     load.add_argument("--tag", metavar="NAME", help="its name; needed where it has none")
+    machine_shell.configure(_add(commands, "shell", machine_shell.HELP, machine_shell.DESCRIPTION))
     logs = _add(commands, "logs", "nitro_enclaves.log, and the names of error logs")
     logs.add_argument("--broker", action="store_true", help="the broker's own log instead")
 
 
 def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, words: str
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    words: str,
+    description: str = "",
 ) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=words, description=words)
+    parser = commands.add_parser(name, help=words, description=description or words)
     parser.add_argument(
         "--machine",
         type=Path,
@@ -166,6 +170,7 @@ def run(options: argparse.Namespace) -> int:
         "dmesg": _dmesg,
         "load": _load,
         "logs": _logs,
+        "shell": machine_shell.run,
     }[options.machine_command]
     try:
         return command(options)

@@ -109,6 +109,12 @@ def unshare(flags: int) -> None:
         raise _failed("unshare")
 
 
+def join(namespace: int, flag: int) -> None:
+    """Enter the namespace of a descriptor, of the kind of the flag (setns(2)). Raises OSError."""
+    if _libc.setns(namespace, flag) != 0:
+        raise _failed("setns")
+
+
 def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
     """Mount something; empty texts stand for what is not given. Raises OSError."""
     encoded = [os.fsencode(text) or None for text in (source, target, kind)]

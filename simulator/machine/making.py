@@ -138,7 +138,9 @@ def _remove(folder: Path) -> None:
     (folder / "machine.json").unlink(missing_ok=True)
     for name in _OWN:
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / "root", ignore_errors=True)
+    # shell/ is what scripts have written on the machine (simulator.machine_shell).
+    for name in ("root", "shell"):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _make(folder: Path, configuration: Configuration, installation: Installation) -> list[str]:

@@ -12,6 +12,7 @@ vsock/        the fabric: a vsock address is `CID_PORT.sock`
 images/       container images by name, as a Docker engine would hold them
 packages.json which packages are installed; services.json, journal.log: what their units do
 catalogue.txt more names that dnf is to know; whoever wants them writes it
+shell/        what scripts have written to this system's folders (attested-kms machine shell)
 root/         the instance's own files, at their real paths: root/var/log/nitro_enclaves, ...
 
 Messages name the instance's paths (`/var/log/nitro_enclaves/err...log`), as a script expects of

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from simulator import shim
 from simulator.packages.catalogue import CLI, DEVEL, DOCKER
 from simulator.placeholders import placeholder_files
 from simulator.vsock_proxy import shipped
@@ -31,6 +32,10 @@ memory_mib: 512
 # Either a number of CPUs, or the CPUs themselves: cpu_pool: 1,3
 cpu_count: 2
 """
+
+
+PROGRAMS = (*shim.NITRO, *shim.SYSTEM, "cargo", "rustc", "cc", "gcc", "c++", "g++", "make")
+"""Those that an instance has or may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ def put(root: Path, package: str, architecture: str) -> None:
     if LOGS in content.made:
         at(root, f"{LOGS}/nitro_enclaves.log").touch()
     for name, data in content.files.items():
-        _write(at(root, name), data)
+        _write(at(root, name), data, is_program=name.startswith(f"{BINARIES}/"))
     for name, data in content.settings.items():
         if not at(root, name).exists():
             _write(at(root, name), data)
@@ -88,10 +93,9 @@ def content_of(package: str, architecture: str) -> Content:
 
 
 def _cli(_: str) -> Content:
-    programs = ("nitro-cli", "vsock-proxy", "nitro-enclaves-allocator")
     units = ("nitro-enclaves-allocator.service", "nitro-enclaves-vsock-proxy.service")
     return Content(
-        {f"{BINARIES}/{name}": _MARKER for name in programs}
+        {f"{BINARIES}/{name}": shim.script(entry).encode() for name, entry in shim.NITRO.items()}
         | {unit_file(name): _MARKER for name in units},
         {
             f"{SETTINGS}/allocator.yaml": _ALLOCATOR.encode(),
@@ -122,6 +126,8 @@ def at(root: Path, path: str) -> Path:
     return root / path.lstrip("/")
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes, *, is_program: bool = False) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
+    if is_program:
+        path.chmod(0o755)
