@@ -31,6 +31,9 @@ SYSTEM = {
     "systemctl": ("packages.systemctl", "main(sys.argv[1:])"),
 }
 """Those that every instance has, and that hide the commands of this system."""
+TOOLCHAIN: dict[str, tuple[str, str]] = {}
+"""Those that an instance has when a package has brought them; they hide this system's, too."""
+ALL = NITRO | SYSTEM | TOOLCHAIN
 OWN_COMMAND = ("cli", "main()")
 """`attested-kms` itself."""
 

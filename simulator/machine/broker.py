@@ -21,6 +21,7 @@ from pathlib import Path
 from threading import BoundedSemaphore, Lock, Thread
 from time import monotonic, sleep
 
+from simulator.instance.launched import complete
 from simulator.interpose.places import PARENT_CID, Places
 from simulator.machine.configuration import BadConfiguration, Configuration
 from simulator.machine.conversation import Listener, Warnings, turn_away
@@ -31,6 +32,7 @@ from simulator.machine.parts import Parts
 from simulator.machine.state import BadState, KnownEnclave, read_state, write_state
 from simulator.nitro_cli.connection import installation
 from simulator.nitro_cli.places import MachineFolder
+from simulator.packages.installed import Damaged
 
 _log = logging.getLogger(__name__)
 
@@ -74,13 +76,14 @@ class Broker:
             if lost:
                 _log.warning("%s", _obituary(lost))
                 self._warnings.add(_obituary(lost))
+            complete(folder.path, configuration)
             host = Host.open(folder.path, configuration)
             self.machine = Machine(
                 folder.path, host, parts(folder.path, configuration), self._keep_state
             )
             _clear_away(folder.fabric, lost)
             self._socket = self._bound()
-        except (CannotMake, BadConfiguration, BadState) as error:
+        except (CannotMake, BadConfiguration, BadState, Damaged) as error:
             self._let_go()
             raise CannotServe(str(error)) from error
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _RANGE = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")
 _MOST_CPUS = 1 << 16
@@ -26,3 +27,14 @@ def parse_cpu_list(text: str) -> set[int]:
             raise BadCpuList(part)
         cpus.update(range(first, last + 1))
     return cpus
+
+
+def cpu_list(cpus: Iterable[int]) -> str:
+    """The list of CPUs, as the kernel writes it: in their order, neighbours as a range."""
+    ranges: list[list[int]] = []
+    for cpu in sorted(set(cpus)):
+        if ranges and cpu == ranges[-1][1] + 1:
+            ranges[-1][1] = cpu
+        else:
+            ranges.append([cpu, cpu])
+    return ",".join(f"{first}-{last}" if first < last else f"{first}" for first, last in ranges)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from simulator.instance import cpu_files
 from simulator.machine.cpu_list import BadCpuList, parse_cpu_list
 from simulator.machine.files import replace_text
 from simulator.machine.huge_pages import HugePages, Page
@@ -114,6 +115,7 @@ class Driver:
         log: KernelLog,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._root = root
         self._file = root / POOL_FILE.lstrip("/")
         self._instance = instance
         self._pages = pages
@@ -166,10 +168,12 @@ class Driver:
         except PoolRefused as refused:
             self._log.error(f"Error in setup CPU pool [rc=-{refused.number}]")
             self._write("\n")
+            cpu_files.take_offline(self._root, self._instance, ())
             self._available, self._node = {}, -1
             raise
         # Both the writer's line feed and that of reading are there (kernel/params.c).
         self._write(f"{text.strip()}\n\n")
+        cpu_files.take_offline(self._root, self._instance, cpus)
         self._available, self._node = {}, self._instance.node_of(cpus[0])
         for cpu in cpus:
             self._available.setdefault(self._instance.core_of(cpu), set()).add(cpu)

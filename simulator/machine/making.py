@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from simulator.instance import launched
+from simulator.instance.launched import ASSET_TAG
 from simulator.machine import allocator
 from simulator.machine.configuration import Configuration
 from simulator.machine.driver import DEVICE, POOL_FILE, Driver
@@ -28,7 +30,6 @@ _OWN = (
     *("state.json", "seed", "root.pem"),
     *(installed.NAME, services.NAME, services.JOURNAL),
 )
-ASSET_TAG = "/sys/devices/virtual/dmi/id/board_asset_tag"
 
 
 class CannotMake(Exception):
@@ -167,7 +168,7 @@ def _lay_out(folder: Path, host: Host, installation: Installation) -> None:
     # What a killed maker left: no machine was made of it.
     shutil.rmtree(root, ignore_errors=True)
     (folder / "vsock").mkdir(mode=0o700, exist_ok=True)
-    files = {ASSET_TAG: f"{host.configuration.instance_id}\n".encode()}
+    files: dict[str, bytes] = {}
     if installation.has_cli:
         text = allocator.configuration_text(installation.memory_mib, installation.cpus)
         files[allocator.CONFIGURATION] = text.encode()
@@ -180,5 +181,6 @@ def _lay_out(folder: Path, host: Host, installation: Installation) -> None:
     names = installed.first(has_cli=installation.has_cli, has_devel=installation.has_devel)
     for name in names:
         contents.put(root, name, instance.architecture)
+    launched.lay_out(root, host.configuration)
     installed.write(folder, names)
     host.pages.make()

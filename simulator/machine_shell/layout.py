@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,7 @@ SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _FOLDERS = ("/etc/nitro_enclaves", "/usr/share/nitro_enclaves", "/var/log/nitro_enclaves")
 _FILES = ("/etc/os-release", "/etc/passwd", "/etc/group")
 """Only those that the machine has: one of an older version lacks some."""
-_PROGRAMS = "/usr/bin"
-_OTHER_PROGRAMS = ("/usr/sbin", "/usr/local/bin", "/usr/local/sbin")
+_PROGRAM_FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +29,23 @@ class Layout:
     root: Path
     """Of the instance's files."""
 
-    def links(self, programs: Iterable[str], own_command: Path) -> Iterator[tuple[str, Path]]:
+    def links(self, programs: Mapping[str, str], own_command: Path) -> Iterator[tuple[str, Path]]:
         """Paths of the instance that are links to what the machine has there, or will have.
 
-        A link that leads nowhere hides a program of this system that the instance lacks.
+        `programs` says by its name where a package puts a program. A link that leads nowhere hides
+        one of this system that the instance lacks.
         """
         for path in _FOLDERS:
             yield path, self._on_instance(path)
         for path in _FILES:
             if self._on_instance(path).exists():
                 yield path, self._on_instance(path)
-        for name in programs:
-            installed = self._on_instance(f"{_PROGRAMS}/{name}")
-            yield f"{_PROGRAMS}/{name}", installed
-            for folder in _OTHER_PROGRAMS:
-                if Path(folder, name).exists():
-                    yield f"{folder}/{name}", installed
+        for name, path in programs.items():
+            yield path, self._on_instance(path)
+            for folder in _PROGRAM_FOLDERS:
+                other = f"{folder}/{name}"
+                if other != path and Path(other).exists():
+                    yield other, self._on_instance(path)
         yield "/usr/local/bin/attested-kms", own_command
         for top in KERNEL:
             yield from self._of_kernel(top)

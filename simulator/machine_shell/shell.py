@@ -12,16 +12,18 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from simulator import shim
 from simulator.machine_shell.enter import Entry
 from simulator.machine_shell.layout import LAYERED, SEARCH_PATH, Layout, kept
 from simulator.nitro_cli.connection import hold
 from simulator.nitro_cli.places import VARIABLE, MachineFolder
-from simulator.packages.contents import BINARIES, PROGRAMS, at
+from simulator.packages.catalogue import CATALOGUE
+from simulator.packages.contents import at
+from simulator.packages.programs import programs
 
 INTERACTIVE = ("bash", "--noprofile", "--norc")
 
@@ -119,10 +121,11 @@ def _entry(
     root, state = folder.path / "root", folder.path / "shell"
     links, own_command = state / "links", state / "attested-kms"
     if shells.is_first:
-        _equip(root)
+        places = _programs()
+        _make_executable(root, places.values())
         shim.write(own_command, shim.script(shim.OWN_COMMAND))
         shutil.rmtree(links, ignore_errors=True)
-        for path, target in Layout(root).links(PROGRAMS, own_command):
+        for path, target in Layout(root).links(places, own_command):
             place = at(links, path)
             place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to(target)
@@ -141,12 +144,18 @@ def _entry(
     )
 
 
-def _equip(root: Path) -> None:
-    """The commands that every instance has."""
-    for name, entry in shim.SYSTEM.items():
-        place = at(root, f"{BINARIES}/{name}")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shim.write(place, shim.script(entry))
+def _programs() -> dict[str, str]:
+    """Where packages put the programs that the simulator has, by their names."""
+    paths = [PurePath(path) for package in CATALOGUE for path in programs(package)]
+    return {path.name: str(path) for path in paths if path.name in shim.ALL}
+
+
+def _make_executable(root: Path, places: Iterable[str]) -> None:
+    """In the place of marks that an older version has left on the machine."""
+    for path in places:
+        place = at(root, path)
+        if place.exists() and not shim.is_shim(place):
+            shim.write(place, shim.script(shim.ALL[place.name]))
 
 
 def _environment(folder: MachineFolder, environ: Mapping[str, str], home: str) -> dict[str, str]:

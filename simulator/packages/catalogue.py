@@ -76,8 +76,11 @@ _ON_EVERY_INSTANCE = (
     Package("openssl", "3.2.2-1"),
     Package("openssl-libs", "3.2.2-1"),
     Package("python3", "3.9.23-1"),
+    Package("rpm", "4.16.1.3-29"),
+    Package("shadow-utils", "4.9-12"),
     Package("sudo", "1.9.15-1"),
     Package("systemd", "252.23-3"),
+    Package("util-linux-core", "2.37.4-1"),
 )
 
 CATALOGUE: Mapping[str, Package] = _of((*_NITRO, *_OTHERS, *_ON_EVERY_INSTANCE))

@@ -1,22 +1,24 @@
 """What packages put on an instance, as far as the simulator or a script asks for it.
 
 Source: the %files, %post and %postun of SPECS/aws-nitro-enclaves-cli.spec v1.4.4 (`inferred`).
-Programs are markers: the commands that run are the shims, which look whether the marker is there.
+Programs (`simulator.packages.programs`) are markers: the commands that run are the shims, which
+look whether the marker is there.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 
 from simulator import shim
+from simulator.instance import accounts
 from simulator.packages.catalogue import CLI, DEVEL, DOCKER
+from simulator.packages.programs import programs
 from simulator.placeholders import placeholder_files
 from simulator.vsock_proxy import shipped
 
-BINARIES = "/usr/bin"
 BLOBS = "/usr/share/nitro_enclaves/blobs"
 LOGS = "/var/log/nitro_enclaves"
 SOCKETS = "/run/nitro_enclaves"
@@ -34,10 +36,6 @@ cpu_count: 2
 """
 
 
-PROGRAMS = (*shim.NITRO, *shim.SYSTEM, "cargo", "rustc", "cc", "gcc", "c++", "g++", "make")
-"""Those that an instance has or may have."""
-
-
 @dataclass(frozen=True, slots=True)
 class Content:
     """What a package has."""
@@ -47,6 +45,8 @@ class Content:
     """Files that people edit: one that is there stays as it is (%config(noreplace))."""
     made: tuple[str, ...] = ()
     """Folders that it makes, and that go with it."""
+    groups: tuple[str, ...] = ()
+    """Groups that it makes, and that stay (groupadd in %pre)."""
 
 
 def unit_file(name: str) -> str:
@@ -57,12 +57,16 @@ def unit_file(name: str) -> str:
 def put(root: Path, package: str, architecture: str) -> None:
     """Lay a package's files out. Raises OSError."""
     content = content_of(package, architecture)
+    for group in content.groups:
+        accounts.add_group(root, group)
     for folder in content.made:
         at(root, folder).mkdir(parents=True, exist_ok=True)
     if LOGS in content.made:
         at(root, f"{LOGS}/nitro_enclaves.log").touch()
     for name, data in content.files.items():
-        _write(at(root, name), data, is_program=name.startswith(f"{BINARIES}/"))
+        _write(at(root, name), data)
+        if data.startswith(b"#!"):
+            at(root, name).chmod(0o755)
     for name, data in content.settings.items():
         if not at(root, name).exists():
             _write(at(root, name), data)
@@ -87,21 +91,31 @@ def take(root: Path, package: str, architecture: str) -> None:
 
 
 def content_of(package: str, architecture: str) -> Content:
-    """What it has; nothing, if nobody asks for it here."""
+    """What it has; nothing but its programs, if nobody asks for it here."""
     find = _CONTENTS.get(package)
-    return find(architecture) if find is not None else Content({}, {})
+    content = find(architecture) if find is not None else Content({}, {})
+    return replace(content, files={**content.files, **_programs(package)})
+
+
+def _programs(package: str) -> dict[str, bytes]:
+    """Those that the simulator has, and marks of the others."""
+    entries = {path: shim.ALL.get(PurePath(path).name) for path in programs(package)}
+    return {
+        path: _MARKER if entry is None else shim.script(entry).encode()
+        for path, entry in entries.items()
+    }
 
 
 def _cli(_: str) -> Content:
     units = ("nitro-enclaves-allocator.service", "nitro-enclaves-vsock-proxy.service")
     return Content(
-        {f"{BINARIES}/{name}": shim.script(entry).encode() for name, entry in shim.NITRO.items()}
-        | {unit_file(name): _MARKER for name in units},
+        {unit_file(name): _MARKER for name in units},
         {
             f"{SETTINGS}/allocator.yaml": _ALLOCATOR.encode(),
             shipped.CONFIGURATION: shipped.allowlist_text().encode(),
         },
         (LOGS, SOCKETS),
+        ("ne",),
     )
 
 
@@ -111,7 +125,7 @@ def _devel(architecture: str) -> Content:
 
 
 def _docker(_: str) -> Content:
-    return Content({unit_file("docker.service"): _MARKER}, {})
+    return Content({unit_file("docker.service"): _MARKER}, {}, groups=("docker",))
 
 
 _CONTENTS: dict[str, Callable[[str], Content]] = {
@@ -126,8 +140,6 @@ def at(root: Path, path: str) -> Path:
     return root / path.lstrip("/")
 
 
-def _write(path: Path, data: bytes, *, is_program: bool = False) -> None:
+def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
-    if is_program:
-        path.chmod(0o755)

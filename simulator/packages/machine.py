@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from simulator.instance import launched
 from simulator.machine.configuration import BadConfiguration, Configuration
 from simulator.nitro_cli.connection import BrokerUnreachable
 from simulator.nitro_cli.main import NO_MACHINE, panic
@@ -29,9 +30,10 @@ class Machine:
 
     @classmethod
     def find(cls, environ: Mapping[str, str]) -> Machine:
-        """Made if need be. Raises FolderRefused, BadConfiguration."""
+        """Made if need be. Raises FolderRefused, BadConfiguration, Damaged, OSError."""
         folder = MachineFolder.locate(environ)
         configuration = Configuration.read(folder.path / "machine.json")
+        launched.complete(folder.path, configuration)
         return cls(folder, configuration.instance.architecture)
 
     @property
