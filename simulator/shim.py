@@ -29,9 +29,20 @@ SYSTEM = {
     "yum": ("packages.dnf", "main(sys.argv[1:])"),
     "rpm": ("packages.rpm", "main(sys.argv[1:])"),
     "systemctl": ("packages.systemctl", "main(sys.argv[1:])"),
+    "journalctl": ("instance.journalctl", "main(sys.argv[1:])"),
+    "dmesg": ("instance.dmesg", "main(sys.argv[1:])"),
+    "usermod": ("instance.usermod", "main(sys.argv[1:])"),
+    "sudo": ("instance.sudo", "main(sys.argv[1:], sys.argv[0])"),
 }
 """Those that every instance has, and that hide the commands of this system."""
-TOOLCHAIN: dict[str, tuple[str, str]] = {}
+TOOLCHAIN = {
+    "cargo": ("instance.rust", "main('cargo', sys.argv[1:])"),
+    "rustc": ("instance.rust", "main('rustc', sys.argv[1:])"),
+    "cc": ("instance.compiler", "main('cc', sys.argv[1:])"),
+    "gcc": ("instance.compiler", "main('gcc', sys.argv[1:])"),
+    "c++": ("instance.compiler", "main('c++', sys.argv[1:])"),
+    "g++": ("instance.compiler", "main('g++', sys.argv[1:])"),
+}
 """Those that an instance has when a package has brought them; they hide this system's, too."""
 ALL = NITRO | SYSTEM | TOOLCHAIN
 OWN_COMMAND = ("cli", "main()")

@@ -106,6 +106,11 @@ def _configure_create(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="as Amazon Linux 2023 is launched: neither package, and no allocator to start",
     )
+    installed.add_argument(
+        "--rustup-user",
+        choices=("ec2-user", "root"),
+        help="who has a Rust toolchain of rustup's, in the home folder: one that compiles nothing",
+    )
     around = parser.add_argument_group("the simulation")
     around.add_argument(
         "--join",
@@ -242,6 +247,7 @@ def _wanted(options: argparse.Namespace) -> tuple[Any, Any]:
         has_driver=not options.no_enclaves,
         has_cli=not options.bare,
         has_devel=not (options.no_devel or options.bare),
+        rustup_user=options.rustup_user,
         runs_allocator=not (options.no_allocator or options.no_enclaves or options.bare),
     )
     return configuration, installation

@@ -32,7 +32,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--packages",
         action="store_true",
-        help=f"also {', '.join(shim.SYSTEM)} of the machine, which hide this system's own",
+        help=f"also {', '.join(shim.SYSTEM | shim.TOOLCHAIN)} of the machine, which hide this "
+        "system's own",
     )
 
 
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         folder = folder.absolute()
         machine = None if options.machine is None else options.machine.absolute()
-        entries = shim.NITRO | (shim.SYSTEM if options.packages else {})
+        entries = shim.ALL if options.packages else shim.NITRO
         _write(folder, entries, machine)
     except OSError as error:
         raise CommandFailed(

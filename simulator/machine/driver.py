@@ -152,7 +152,8 @@ class Driver:
             text = self._file.read_text(errors="replace")
         except OSError:
             return
-        if text != self._text:
+        # A pool that is empty was so when the module was loaded: nobody has written to it.
+        if text != self._text and (text.strip() or self._text):
             try:
                 self.set_pool(text)
             except PoolRefused:

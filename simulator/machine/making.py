@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from simulator.instance import launched
+from simulator.instance import launched, rustup_home
 from simulator.instance.launched import ASSET_TAG
 from simulator.machine import allocator
 from simulator.machine.configuration import Configuration
@@ -49,6 +49,8 @@ class Installation:
     """The package aws-nitro-enclaves-cli; without it the memory and CPUs above are nobody's."""
     has_devel: bool = True
     """The package aws-nitro-enclaves-cli-devel."""
+    rustup_user: str | None = None
+    """Who has a Rust toolchain, in the home folder, where rustup puts it."""
     runs_allocator: bool = True
     """nitro-enclaves-allocator.service is enabled and started."""
 
@@ -182,5 +184,7 @@ def _lay_out(folder: Path, host: Host, installation: Installation) -> None:
     for name in names:
         contents.put(root, name, instance.architecture)
     launched.lay_out(root, host.configuration)
+    if installation.rustup_user is not None:
+        rustup_home.install(folder, installation.rustup_user, instance.architecture)
     installed.write(folder, names)
     host.pages.make()

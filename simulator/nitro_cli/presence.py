@@ -22,7 +22,9 @@ def is_missing(environ: Mapping[str, str], program: str) -> bool:
     folder = Path(named) if named else default_path()
     if not os.access(folder / "packages.json", os.F_OK):
         return False
-    return not os.access(folder / "root/usr/bin" / program, os.F_OK)
+    return not any(
+        os.access(folder / "root/usr" / place / program, os.F_OK) for place in ("bin", "sbin")
+    )
 
 
 def not_found(program: str) -> str:

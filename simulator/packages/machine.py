@@ -46,6 +46,10 @@ class Machine:
         """The instance's own files."""
         return self.folder.path / "root"
 
+    def has(self, program: str) -> bool:
+        """Whether one of its packages has brought the program."""
+        return any((self.root / "usr" / place / program).exists() for place in ("bin", "sbin"))
+
     @property
     def rpm_architecture(self) -> str:
         """As packages have it."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ NAME = "services.json"
 JOURNAL = "journal.log"
 
 _WANTED = "/etc/systemd/system/multi-user.target.wants"
+_SUFFIXES = (".service", ".socket", ".target", ".timer", ".mount")
 _STATES = ("active", "failed")
 _LATEST = 1e11
 
@@ -89,6 +90,11 @@ def installed_unit(machine: Path, name: str) -> Unit | None:
     if unit is None or not at(machine / "root", unit_file(name)).exists():
         return None
     return unit
+
+
+def full_name(name: str) -> str:
+    """With its suffix: systemd takes a name without one for a service's."""
+    return name if name.endswith(_SUFFIXES) else f"{name}.service"
 
 
 def link(machine: Path, name: str) -> Path:
@@ -179,14 +185,20 @@ def note(machine: Path, identifier: str, lines: Iterable[str]) -> None:
         journal.write(text)
 
 
-def journal(machine: Path, identifiers: Iterable[str], last: int) -> list[str]:
-    """The last lines that bear one of the identifiers. Raises OSError."""
+def journal(machine: Path, units: Collection[str]) -> list[str]:
+    """What the units have said, and systemd of them; without a name, all. Raises OSError."""
     path = machine / JOURNAL
     if not path.exists():
         return []
-    marks = tuple(f" {identifier}: " for identifier in identifiers)
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return [line for line in lines if any(mark in line for mark in marks)][-last:]
+    marks = [f" {UNITS[name].identifier}: " for name in units if name in UNITS]
+    return [
+        line
+        for line in lines
+        if not units
+        or any(mark in line for mark in marks)
+        or (" systemd: " in line and any(name in line for name in units))
+    ]
 
 
 def began(machine: Path, exit_code: int, lines: Iterable[str]) -> None:

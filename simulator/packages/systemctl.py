@@ -20,7 +20,6 @@ from simulator.packages.installed import changing
 from simulator.packages.machine import Machine, command, complain, say
 from simulator.packages.services import ALLOCATOR, Outcome, Unit
 
-_SUFFIXES = (".service", ".socket", ".target", ".timer", ".mount")
 _IGNORED = frozenset(
     [
         "--no-pager",
@@ -77,11 +76,9 @@ def _main(arguments: Sequence[str]) -> int:
     machine = Machine.find(os.environ)
     is_quiet = bool(options & _QUIET)
     with changing(machine.path):
-        return run(_Call(machine, verb, [_full(unit) for unit in units], options, is_quiet))
-
-
-def _full(name: str) -> str:
-    return name if name.endswith(_SUFFIXES) else f"{name}.service"
+        return run(
+            _Call(machine, verb, [services.full_name(unit) for unit in units], options, is_quiet)
+        )
 
 
 class _Call:
@@ -284,11 +281,7 @@ def _status_lines(machine: Machine, unit: Unit) -> list[str]:
     if outcome is not None and unit.is_oneshot:
         code = f"{outcome.exit_code}/{'FAILURE' if outcome.exit_code else 'SUCCESS'}"
         lines.append(f"    Process: ExecStart={unit.program} (code=exited, status={code})")
-    said = [
-        line
-        for line in services.journal(machine.path, ("systemd", unit.identifier), _SHOWN_LINES * 10)
-        if f" {unit.identifier}: " in line or unit.name in line
-    ][-_SHOWN_LINES:]
+    said = services.journal(machine.path, [unit.name])[-_SHOWN_LINES:]
     return [*lines, "", *said] if said else lines
 
 
