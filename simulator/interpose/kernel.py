@@ -269,24 +269,26 @@ class Listener:
             raise
         return True
 
-    def answer(self, cookie: int, value: int = 0) -> None:
-        """Let the call return `value`."""
-        self._send(_RESPONSE.pack(cookie, value, 0, 0))
+    def answer(self, cookie: int, value: int = 0) -> bool:
+        """Let the call return `value`. False if nobody waits for it any more."""
+        return self._send(_RESPONSE.pack(cookie, value, 0, 0))
 
-    def fail(self, cookie: int, error: int) -> None:
-        """Let the call fail with the errno `error`."""
-        self._send(_RESPONSE.pack(cookie, 0, -error, 0))
+    def fail(self, cookie: int, error: int) -> bool:
+        """Let the call fail with the errno `error`. False if nobody waits for it any more."""
+        return self._send(_RESPONSE.pack(cookie, 0, -error, 0))
 
     def let_through(self, cookie: int) -> None:
         """Let the kernel execute the call as it stands."""
         self._send(_RESPONSE.pack(cookie, 0, 0, _CONTINUE))
 
-    def _send(self, response: bytes) -> None:
+    def _send(self, response: bytes) -> bool:
         try:
             fcntl.ioctl(self._descriptor, _SEND, response)
         except OSError as error:
-            if error.errno != errno.ENOENT:  # The caller was killed: nobody waits.
-                raise
+            if error.errno == errno.ENOENT:  # The caller was killed or interrupted.
+                return False
+            raise
+        return True
 
     def give(
         self, cookie: int, descriptor: int, *, close_on_exec: bool, place: int | None = None

@@ -59,13 +59,42 @@ class _Request:
 
     trap: Trap
     content: bytes
+    request_at: int
     response_at: int
     room: int
-    response: bytes = b""
+    outcome: bytes | int = b""
+    """The response, or the errno that the call fails with."""
 
     def is_again(self, other: _Request) -> bool:
         """Whether this is the same call as `other`, which a signal interrupted, restarted."""
         return (self.trap.thread, self.content) == (other.trap.thread, other.content)
+
+    def tell(self) -> bool:
+        """Let the call return its outcome. False if nobody waits for it any more."""
+        if isinstance(self.outcome, int):
+            return self.trap.fail(self.outcome)
+        response = self.outcome[: self.room]
+        try:
+            self.trap.write(
+                (self.response_at, response),
+                (self.trap.arguments[2] + _LENGTH_AT, struct.pack("=Q", len(response))),
+            )
+        except CallerGone:
+            return False
+        except OSError:
+            return self.trap.fail(errno.EFAULT)
+        if self.trap.answer():
+            return True
+        self._overlay(response)
+        return False
+
+    def _overlay(self, response: bytes) -> None:
+        # Who uses one buffer for both asks with what was written there when the call is restarted.
+        memory = bytearray(self.content)
+        shift = self.response_at - self.request_at
+        for index in range(max(shift, 0), min(shift + len(response), len(memory))):
+            memory[index] = response[index - shift]
+        self.content = bytes(memory)
 
 
 class Devices:
@@ -89,8 +118,8 @@ class Devices:
         self._traps_open = traps_open
         self._others = _OTHER_PATHS if lacks_devices else {}
         self._interruptible = interruptible
-        self._missed: _Request | None = None
-        """The last request whose caller was interrupted before its response came."""
+        self._missed: dict[int, _Request] = {}
+        """By thread, its last request if it was interrupted before it took the outcome."""
         self._queue: deque[_Request] = deque()
         self._current: _Request | None = None
         self._deadline = 0.0
@@ -170,7 +199,7 @@ class Devices:
         if length > _REQUEST_MAX:
             raise Refused(errno.EMSGSIZE)
         content = trap.peek(request_at, length) if length else b""
-        request = _Request(trap, content, response_at, room)
+        request = _Request(trap, content, request_at, response_at, room)
         if self._interruptible and self._resume(request):
             return
         self._queue.append(request)
@@ -179,18 +208,22 @@ class Devices:
     def _resume(self, request: _Request) -> bool:
         """Whether a restarted call takes up where it was interrupted: nothing is asked twice.
 
-        The driver cannot be interrupted; to repeat an ExtendPCR would change its outcome.
+        The driver cannot be interrupted; to repeat an ExtendPCR would change its outcome. Only a
+        call whose outcome the kernel refused to take counts as interrupted: between its own wait
+        and its lock it takes one, and restarts the call (`kernel/seccomp.c`, goto interrupted).
+        Programs that ask the same twice look no different, and must not get one answer twice.
         """
-        current, missed = self._current, self._missed
+        current = self._current
         if current is not None and request.is_again(current) and not current.trap.is_waiting():
             current.trap = request.trap
             return True
-        if missed is not None and request.is_again(missed):
-            self._missed = None
-            request.response = missed.response
-            self._deliver(request)
-            return True
-        return False
+        # Who asks something else has done with what it missed.
+        missed = self._missed.pop(request.trap.thread, None)
+        if missed is None or not request.is_again(missed):
+            return False
+        request.outcome = missed.outcome
+        self._deliver(request)
+        return True
 
     def _next(self) -> None:
         """Take up the next request whose caller still lives, if none is under way."""
@@ -215,7 +248,7 @@ class Devices:
         if self._current is not request or fault.stall:
             return
         if fault.errno is not None:
-            self._finish(lambda: request.trap.fail(fault.errno or errno.EIO))
+            self._finish(request, fault.errno)
         elif fault.error is not None:
             self._answered(request, error_response(fault.error))
         elif self._module is not None:
@@ -223,8 +256,7 @@ class Devices:
 
     def _answered(self, request: _Request, response: bytes) -> None:
         if self._current is request:
-            request.response = response[:_RESPONSE_MAX]
-            self._finish(lambda: self._deliver(request))
+            self._finish(request, response[:_RESPONSE_MAX])
 
     def _watch(self, seconds: float) -> None:
         """One timer is for all requests: one each would be thousands that wait for nothing."""
@@ -240,28 +272,27 @@ class Devices:
         if seconds > 0:
             self._watch(seconds)
         else:
-            self._finish(lambda: request.trap.fail(errno.ETIMEDOUT))
+            self._finish(request, errno.ETIMEDOUT)
 
-    def _finish(self, end: Callable[[], None]) -> None:
+    def _finish(self, request: _Request, outcome: bytes | int) -> None:
         """End the request under way, and go on with the next."""
         self._current = None
-        end()
+        request.outcome = outcome
+        self._deliver(request)
         self._next()
 
     def _deliver(self, request: _Request) -> None:
-        trap = request.trap
-        response = request.response[: request.room]
-        try:
-            trap.write(
-                (request.response_at, response),
-                (trap.arguments[2] + _LENGTH_AT, struct.pack("=Q", len(response))),
-            )
-        except CallerGone:
-            self._missed = request
-        except OSError:
-            trap.fail(errno.EFAULT)
-        else:
-            trap.answer()
+        """Tell the outcome; whom a signal takes away even while it is told gets it afterwards."""
+        if request.tell() or not self._interruptible:
+            return
+        self._missed = {
+            thread: missed
+            for thread, missed in self._missed.items()
+            if os.path.exists(f"/proc/{thread}")  # Its number may become another's.
+        }
+        thread = request.trap.thread
+        if all(waiting.trap.thread != thread for waiting in self._queue):
+            self._missed[thread] = request
 
 
 def _folder(trap: Trap, descriptor: int) -> str:

