@@ -19,6 +19,7 @@ from simulator.commands import (
     run,
     serve,
     shims,
+    user_data,
     vectors,
     vsock_proxy,
 )
@@ -35,6 +36,7 @@ _COMMANDS = {
     "run": run,
     "serve": serve,
     "shims": shims,
+    "user-data": user_data,
     "vectors": vectors,
     "vsock-proxy": vsock_proxy,
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.commands import CommandFailed, machine_shell, show
+from simulator.commands.arguments import cpus, positive
 from simulator.commands.ending import tidy_end
 
 HELP = "make, look at and stop the parent instance that nitro-cli talks to"
@@ -72,12 +73,12 @@ def _configure_create(parser: argparse.ArgumentParser) -> None:
     hardware = parser.add_argument_group("the instance")
     hardware.add_argument("--instance-type", metavar="TYPE", help="default: m6i.xlarge")
     hardware.add_argument("--instance-id", metavar="ID", help="default: a new one")
-    hardware.add_argument("--vcpus", type=_positive, metavar="N")
-    hardware.add_argument("--threads-per-core", type=_positive, metavar="N")
-    hardware.add_argument("--numa-nodes", type=_positive, metavar="N")
+    hardware.add_argument("--vcpus", type=positive, metavar="N")
+    hardware.add_argument("--threads-per-core", type=positive, metavar="N")
+    hardware.add_argument("--numa-nodes", type=positive, metavar="N")
     hardware.add_argument("--architecture", choices=_ARCHITECTURES)
     hardware.add_argument(
-        "--instance-memory-mib", type=_positive, metavar="N", help="of the whole instance"
+        "--instance-memory-mib", type=positive, metavar="N", help="of the whole instance"
     )
     hardware.add_argument("--region", metavar="NAME", help="default: us-east-1")
     hardware.add_argument("--role-arn", metavar="ARN", help="its IAM role: PCR3 of its enclaves")
@@ -88,11 +89,11 @@ def _configure_create(parser: argparse.ArgumentParser) -> None:
     )
     installed = parser.add_argument_group("what is installed")
     installed.add_argument(
-        "--memory-mib", type=_positive, default=512, metavar="N", help="of allocator.yaml"
+        "--memory-mib", type=positive, default=512, metavar="N", help="of allocator.yaml"
     )
-    cpus = installed.add_mutually_exclusive_group()
-    cpus.add_argument("--cpu-count", type=_positive, metavar="N", help="of allocator.yaml")
-    cpus.add_argument("--cpu-pool", type=_cpus, metavar="LIST", help="of allocator.yaml: 1,3")
+    group = installed.add_mutually_exclusive_group()
+    group.add_argument("--cpu-count", type=positive, metavar="N", help="of allocator.yaml")
+    group.add_argument("--cpu-pool", type=cpus, metavar="LIST", help="of allocator.yaml: 1,3")
     installed.add_argument(
         "--no-allocator",
         action="store_true",
@@ -133,12 +134,6 @@ def _configure_create(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return int(text)
-
-
 def _seconds(text: str) -> float:
     try:
         seconds = float(text)
@@ -147,18 +142,6 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < 1e6:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
     return seconds
-
-
-def _cpus(text: str) -> tuple[int, ...]:
-    from simulator.machine.cpu_list import BadCpuList, parse_cpu_list
-
-    try:
-        cpus = tuple(sorted(parse_cpu_list(text)))
-    except BadCpuList:
-        cpus = ()
-    if not cpus:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of CPUs; give one like 1,3 or 2-5")
-    return cpus
 
 
 def run(options: argparse.Namespace) -> int:
