@@ -22,9 +22,14 @@ def _end_with_the_pipe() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def put_on() -> None:
+    """End this process, as SIGTERM does, when the pipe that is its standard input ends."""
+    Thread(target=_end_with_the_pipe, name="leash", daemon=True).start()
+
+
 def main() -> None:
     """Run the module named by the first argument as `python -m` would, with the others."""
-    Thread(target=_end_with_the_pipe, name="leash", daemon=True).start()
+    put_on()
     sys.argv = sys.argv[1:]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 

@@ -282,15 +282,17 @@ def _stop(options: argparse.Namespace) -> int:
 
 
 def _end(path: Path) -> bool:
-    """End the broker, and wait until it has gone; whether there was one."""
+    """End the broker and the services, and wait until they have gone; whether there were any."""
     import fcntl
 
     from simulator.nitro_cli.connection import is_answering
     from simulator.nitro_cli.places import MachineFolder
+    from simulator.packages import services
 
     folder = MachineFolder(path)
+    has_ended = services.end(path)
     if not is_answering(folder):
-        return False
+        return has_ended
     _ask(path, "stop")
     with folder.lock.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

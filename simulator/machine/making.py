@@ -28,6 +28,7 @@ from simulator.packages.contents import SOCKETS
 
 _OWN = (
     *("state.json", "seed", "root.pem"),
+    *(f"{services.PROXY.name}.{kind}" for kind in ("lock", "json")),
     *(installed.NAME, services.NAME, services.JOURNAL),
 )
 

@@ -47,13 +47,13 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from simulator.detached import Detached, words
 from simulator.nitro_cli.places import MachineFolder
 
 Message = dict[str, Any]
@@ -63,29 +63,17 @@ SUPERVISED_VARIABLE = "ATTESTED_KMS_SUPERVISED"
 
 _ROOT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 20.0
-# This copy of the package before one that is installed, and nothing before the standard library.
-_BROKER = """
-import sys
-root = sys.argv.pop()
-places = [place for place, path in enumerate(sys.path) if path.endswith("-packages")]
-sys.path.insert(min([*places, len(sys.path)]), root)
-from simulator.machine.broker import main
-main()
-"""
 _PAUSE_SECONDS = 0.005
 _ATTEMPTS = 5
 _LONGEST_ANSWER = 64
 """Bytes, of `hold`."""
 
 
-class _Detached(subprocess.Popen[bytes]):
-    """A process that is to outlive whoever started it: that nobody waits for it is no mistake."""
+class _Detached(Detached):
+    """A broker."""
 
     log_start = 0
-    """How long the broker's log was before it."""
-
-    def __del__(self) -> None:
-        """Say nothing."""
+    """How long its log was before it."""
 
 
 _started: list[_Detached] = []
@@ -245,7 +233,7 @@ def _start(folder: MachineFolder) -> _Detached:
     with (folder.path / "broker.log").open("ab") as log:
         start = log.tell()
         broker = _Detached(
-            [sys.executable, "-E", "-P", "-c", _BROKER, str(folder.path), str(_ROOT)],
+            words("simulator.machine.broker", "main", [str(folder.path)]),
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=log,

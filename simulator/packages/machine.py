@@ -27,6 +27,7 @@ class Machine:
     folder: MachineFolder
     architecture: str
     """x86_64 or arm64, as EC2 says."""
+    region: str
 
     @classmethod
     def find(cls, environ: Mapping[str, str]) -> Machine:
@@ -34,7 +35,7 @@ class Machine:
         folder = MachineFolder.locate(environ)
         configuration = Configuration.read(folder.path / "machine.json")
         launched.complete(folder.path, configuration)
-        return cls(folder, configuration.instance.architecture)
+        return cls(folder, configuration.instance.architecture, configuration.region)
 
     @property
     def path(self) -> Path:

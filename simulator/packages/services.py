@@ -1,7 +1,8 @@
 """The units of a machine's packages: which are enabled, what became of their last start.
 
-Enabled is what has a link below `root/etc/systemd/system`, as on a real instance. What runs stands
-in the machine's `services.json`, and what units said in its `journal.log`.
+Enabled is what has a link below `root/etc/systemd/system`, as on a real instance. What has been
+started stands in the machine's `services.json`, but for the unit that has a process; what units
+said stands in its `journal.log`.
 
 Source of the units: bootstrap/ and vsock_proxy/service/ of aws-nitro-enclaves-cli v1.4.4
 (`inferred`).
@@ -16,9 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from simulator.machine.files import replace_text
+from simulator.packages import unit_process
 from simulator.packages.catalogue import CLI, DOCKER
 from simulator.packages.contents import at, unit_file
-from simulator.packages.installed import Damaged
+from simulator.packages.installed import Damaged, changing
 
 NAME = "services.json"
 JOURNAL = "journal.log"
@@ -51,17 +53,19 @@ ALLOCATOR = Unit(
     "/usr/bin/nitro-enclaves-allocator",
     is_oneshot=True,
 )
+PROXY = Unit(
+    "nitro-enclaves-vsock-proxy.service",
+    "Nitro Enclaves vsock Proxy",
+    CLI,
+    "vsock-proxy",
+    "/usr/bin/vsock-proxy",
+)
+"""A process runs for it (`simulator.packages.unit_process`)."""
 UNITS = {
     unit.name: unit
     for unit in (
         ALLOCATOR,
-        Unit(
-            "nitro-enclaves-vsock-proxy.service",
-            "Nitro Enclaves vsock Proxy",
-            CLI,
-            "vsock-proxy",
-            "/usr/bin/vsock-proxy",
-        ),
+        PROXY,
         Unit(
             "docker.service",
             "Docker Application Container Engine",
@@ -78,10 +82,21 @@ class Outcome:
     """Of a unit's last start."""
 
     state: str
-    """active or failed."""
+    """active or failed; activating, of a process that is about to be started again."""
     since: float
     """Seconds of the epoch."""
     exit_code: int = 0
+    main_process: int = 0
+
+
+def current(machine: Path, name: str) -> Outcome | None:
+    """What has become of a unit; None where it is stopped, or unknown. Raises Damaged, OSError."""
+    if name != PROXY.name:
+        return outcomes(machine).get(name)
+    kept = unit_process.read(machine, name)
+    if kept is None:
+        return None
+    return Outcome(kept.state, kept.since, kept.exit_code, kept.main_process)
 
 
 def installed_unit(machine: Path, name: str) -> Unit | None:
@@ -174,7 +189,19 @@ def forget(machine: Path, package: str) -> None:
     for unit in UNITS.values():
         if unit.package == package:
             disable(machine, unit.name)
-            record(machine, unit.name, None)
+            if unit is PROXY:
+                unit_process.stop(machine, unit.name)
+            else:
+                record(machine, unit.name, None)
+
+
+def end(machine: Path) -> bool:
+    """The instance is shut down: end the processes of its units; whether there were any.
+
+    Raises OSError.
+    """
+    with changing(machine):
+        return unit_process.stop(machine, PROXY.name)
 
 
 def note(machine: Path, identifier: str, lines: Iterable[str]) -> None:

@@ -1,9 +1,10 @@
 """The command `systemctl`, for the units of the packages: `inferred`, of systemd 252.
 
 To start the allocator is to run it, on the machine; its lines are in the journal, not on the
-screen, as those of a service. Of other units only the state is kept: no process runs for them, and
-a start says so. A verb that is not here, and a unit of another package, end as with a real
-systemctl that does not know the unit, or with 70.
+screen, as those of a service. The vsock-proxy's process runs until it is stopped. Of docker only
+the state is kept: no process runs for it, and a start says so on a terminal. A verb that is not
+here, and a unit of another package, end as with a real systemctl that does not know the unit, or
+with 70.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from simulator.nitro_cli.connection import request
+from simulator.nitro_cli.connection import SUPERVISED_VARIABLE, request
 from simulator.nitro_cli.main import NO_MACHINE
-from simulator.packages import services
+from simulator.packages import contents, services, unit_process
 from simulator.packages.contents import unit_file
 from simulator.packages.installed import changing
-from simulator.packages.machine import Machine, command, complain, say
-from simulator.packages.services import ALLOCATOR, Outcome, Unit
+from simulator.packages.machine import Machine, command, complain, notice, say
+from simulator.packages.services import ALLOCATOR, PROXY, Outcome, Unit
+from simulator.packages.unit_process import State
+from simulator.vsock_proxy.names import HOSTS
 
 _IGNORED = frozenset(
     [
@@ -40,6 +43,9 @@ _NOT_FOUND = 5
 _NO_SUCH_STATUS = 4
 _NOT_RUNNING = 3
 _SHOWN_LINES = 10
+_LAST_LINES = 12
+"""Of the journal, of a start that has failed."""
+_NO_NAME = "DNS lookup failed!"
 _NOT_THERE = {
     "start": "Failed to start {unit}: Unit {unit} not found.",
     "restart": "Failed to restart {unit}: Unit {unit} not found.",
@@ -98,8 +104,8 @@ class _Call:
         return services.installed_unit(self.machine.path, name)
 
     def state(self, name: str) -> str:
-        """active, failed or inactive."""
-        outcome = services.outcomes(self.machine.path).get(name)
+        """active, activating, failed or inactive."""
+        outcome = services.current(self.machine.path, name)
         return "inactive" if outcome is None or self.unit(name) is None else outcome.state
 
     def say(self, text: str) -> None:
@@ -126,7 +132,7 @@ def _stop(call: _Call) -> int:
 def _reset_failed(call: _Call) -> int:
     def reset(unit: Unit) -> int:
         if call.state(unit.name) == "failed":
-            services.record(call.machine.path, unit.name, None)
+            _forget(call.machine, unit)
         return 0
 
     return _each(call, reset)
@@ -146,16 +152,18 @@ def _each(call: _Call, do: Callable[[Unit], int]) -> int:
 
 
 def _start_unit(machine: Machine, unit: Unit, *, again: bool = False) -> int:
-    outcome = services.outcomes(machine.path).get(unit.name)
-    if outcome is not None and outcome.state == "active" and not again:
+    outcome = services.current(machine.path, unit.name)
+    if outcome is not None and outcome.state in ("active", "activating") and not again:
         return 0  # Also the allocator: what has been edited since is not read.
+    if unit is PROXY:
+        return _start_proxy(machine)
     exit_code = 0
     services.note(machine.path, "systemd", [f"Starting {unit.name} - {unit.description}..."])
     if unit is ALLOCATOR:
         exit_code, lines = _allocate(machine)
         services.note(machine.path, unit.identifier, lines)
     else:
-        complain(f"systemctl (attested-kms): {unit.name} counts as started; no process runs for it")
+        notice(f"{unit.name} counts as started; no process runs for it")
     if exit_code:
         lines = [
             f"{unit.name}: Main process exited, code=exited, status={exit_code}/FAILURE",
@@ -177,6 +185,44 @@ def _start_unit(machine: Machine, unit: Unit, *, again: bool = False) -> int:
     return 1
 
 
+def _start_proxy(machine: Machine) -> int:
+    """Type=simple: a start has succeeded once there is a process, whatever becomes of it."""
+    if os.environ.get(SUPERVISED_VARIABLE):
+        complain(
+            f"systemctl (attested-kms): {PROXY.name} cannot be started from here: this program runs"
+            " under attested-kms run, and a process that it started would end with it. Start the "
+            "service first, outside."
+        )
+        return NO_MACHINE
+    unit_process.stop(machine.path, PROXY.name)
+    kept = unit_process.start(
+        machine.path,
+        PROXY.name,
+        lambda: complain(
+            f"systemctl (attested-kms): {PROXY.name} has not begun to listen yet: it looks up the "
+            "names of its allowlist, one after the other"
+        ),
+    )
+    if kept is None:
+        complain(
+            f"systemctl (attested-kms): {PROXY.name} cannot be started; the end of "
+            f"{machine.path / services.JOURNAL} may say why"
+        )
+        return NO_MACHINE
+    if kept.state is not State.ACTIVE:
+        said = services.journal(machine.path, [PROXY.name])
+        if any(_NO_NAME in line for line in said[-_LAST_LINES:]):
+            complain(
+                f"systemctl (attested-kms): {PROXY.name} has failed, for this system knows no "
+                "address of the KMS that it is to reach. Give it one in "
+                f"{contents.at(machine.root, HOSTS)}, of a server of yours on port 443, say: "
+                f"127.0.0.1 kms.{machine.region}.amazonaws.com"
+            )
+        else:
+            notice(f"{PROXY.name} has failed; journalctl -u {PROXY.name} says why")
+    return 0
+
+
 def _allocate(machine: Machine) -> tuple[int, list[str]]:
     for message in request(machine.folder, "allocate"):
         match message:
@@ -189,10 +235,19 @@ def _allocate(machine: Machine) -> tuple[int, list[str]]:
 
 def _stop_unit(machine: Machine, unit: Unit) -> int:
     """The allocator's unit has nothing to stop: what it reserved stays reserved."""
-    if unit.name in services.outcomes(machine.path):
+    if _forget(machine, unit):
         services.note(machine.path, "systemd", [f"Stopped {unit.name} - {unit.description}."])
-        services.record(machine.path, unit.name, None)
     return 0
+
+
+def _forget(machine: Machine, unit: Unit) -> bool:
+    """It is stopped, and has not failed; whether it was otherwise."""
+    if unit is PROXY:
+        return unit_process.stop(machine.path, unit.name)
+    is_known = unit.name in services.outcomes(machine.path)
+    if is_known:
+        services.record(machine.path, unit.name, None)
+    return is_known
 
 
 def _enable(call: _Call) -> int:
@@ -262,7 +317,7 @@ def _status(call: _Call) -> int:
 
 
 def _status_lines(machine: Machine, unit: Unit) -> list[str]:
-    outcome = services.outcomes(machine.path).get(unit.name)
+    outcome = services.current(machine.path, unit.name)
     enabled = "enabled" if services.is_enabled(machine.path, unit.name) else "disabled"
     sign, active = "○", "inactive (dead)"
     if outcome is not None:
@@ -270,6 +325,8 @@ def _status_lines(machine: Machine, unit: Unit) -> list[str]:
         if outcome.state == "failed":
             sign = "×"  # noqa: RUF001  # As systemctl draws it.
             active = f"failed (Result: exit-code) since {moment}"
+        elif outcome.state == "activating":
+            sign, active = "●", f"activating (auto-restart) since {moment}"
         else:
             how = "exited" if unit.is_oneshot else "running"
             sign, active = "●", f"active ({how}) since {moment}"
@@ -281,6 +338,8 @@ def _status_lines(machine: Machine, unit: Unit) -> list[str]:
     if outcome is not None and unit.is_oneshot:
         code = f"{outcome.exit_code}/{'FAILURE' if outcome.exit_code else 'SUCCESS'}"
         lines.append(f"    Process: ExecStart={unit.program} (code=exited, status={code})")
+    if outcome is not None and outcome.main_process:
+        lines.append(f"   Main PID: {outcome.main_process} ({unit.identifier})")
     said = services.journal(machine.path, [unit.name])[-_SHOWN_LINES:]
     return [*lines, "", *said] if said else lines
 

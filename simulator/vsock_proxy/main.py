@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -25,7 +25,8 @@ from simulator.vsock_proxy.allowlist import Target, check
 from simulator.vsock_proxy.arguments import Given, read
 from simulator.vsock_proxy.failure import Failed, Panic
 from simulator.vsock_proxy.names import HOSTS, Family, Lookup, Names, system_lookup
-from simulator.vsock_proxy.proxy import Panics, Proxy, listening
+from simulator.vsock_proxy.proxy import Panics, Proxy
+from simulator.vsock_proxy.proxy import listening as listen
 from simulator.vsock_proxy.rust_log import Log, to_standard_error
 from simulator.vsock_proxy.shipped import CONFIGURATION
 
@@ -37,14 +38,17 @@ _INSTANCE_FOLDER = CONFIGURATION.rpartition("/")[0] + "/"
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run one command line; returns the exit code, or ends by the signal that ended it."""
+def main(arguments: Sequence[str], listening: Callable[[], None] = lambda: None) -> int:
+    """Run one command line; returns the exit code, or ends by the signal that ended it.
+
+    `listening` is called once it listens.
+    """
     if is_missing(os.environ, _NAME):
         write(_STDERR, not_found(_NAME))
         return NOT_FOUND
     stop = Stop()
     with closing(stop), _told_by_signals(stop) as caught:
-        exit_code = serve(arguments, os.environ, stop)
+        exit_code = serve(arguments, os.environ, stop, listening=listening)
     if caught:
         signal.signal(caught[0], signal.SIG_DFL)
         os.kill(os.getpid(), caught[0])
@@ -56,12 +60,13 @@ def serve(
     environ: Mapping[str, str],
     stop: Stop,
     lookup: Lookup = system_lookup,
+    listening: Callable[[], None] = lambda: None,
 ) -> int:
     """Run one command line until told to stop; returns the exit code."""
     log = Log(environ.get("RUST_LOG", ""), to_standard_error)
     try:
         given = read(arguments)
-        _proxy(given, MachineFolder.locate(environ), log, stop, lookup)
+        _proxy(given, MachineFolder.locate(environ), log, stop, lookup, listening)
     except Shown as shown:
         return _show(f"{shown}\n")
     except UsageError as error:
@@ -79,7 +84,14 @@ def serve(
     return 0
 
 
-def _proxy(given: Given, machine: MachineFolder, log: Log, stop: Stop, lookup: Lookup) -> None:
+def _proxy(
+    given: Given,
+    machine: MachineFolder,
+    log: Log,
+    stop: Stop,
+    lookup: Lookup,
+    listening: Callable[[], None],
+) -> None:
     port = _number(given.local_port, _HIGHEST_VSOCK_PORT, "Local port is not valid")
     family = Family.V4 if given.ipv4 else Family.V6 if given.ipv6 else Family.ANY
     remote_port = _number(given.remote_port, _HIGHEST_PORT, "Remote port is not valid")
@@ -94,8 +106,9 @@ def _proxy(given: Given, machine: MachineFolder, log: Log, stop: Stop, lookup: L
     proxy = Proxy(target, workers, names, log)
     with ExitStack() as stack:
         with _failing("Could not listen for connections"):
-            listener = stack.enter_context(listening(machine.fabric, port, log))
+            listener = stack.enter_context(listen(machine.fabric, port, log))
         log.inform("vsock_proxy", "Proxy is now in listening state")
+        listening()
         with _failing("Could not accept connection"):
             proxy.serve(listener, stop)
 

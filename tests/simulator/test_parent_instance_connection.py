@@ -107,7 +107,8 @@ def test_a_broker_that_cannot_even_say_why_it_ends(
     folder: MachineFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder.path / "broker.log").write_text("Of another broker.\n")
-    monkeypatch.setattr(connecting, "_BROKER", "import sys; sys.exit(120)")
+    ends_at_once = [sys.executable, "-c", "import sys; sys.exit(120)"]
+    monkeypatch.setattr(connecting, "words", lambda *_: ends_at_once)
     with pytest.raises(BrokerUnreachable, match=r"without a word \(exit code 120\). Is there room"):
         answer(folder)
 
