@@ -83,9 +83,9 @@ def shell_files(*more: str) -> dict[str, bytes]:
 
 
 @cache
-def python_files() -> dict[str, bytes]:
-    """This Python, as /bin/python, with what PRELUDE imports and no more."""
-    code = f"{PRELUDE}\n{_LIST_MODULES}"
+def python_files(more: str = "") -> dict[str, bytes]:
+    """This Python, as /bin/python, with what PRELUDE and `more`, a source, import and no more."""
+    code = f"{PRELUDE}\n{more}\n{_LIST_MODULES}"
     listed = subprocess.run(
         [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
     )
