@@ -215,6 +215,16 @@ def test_a_name_without_an_address_is_said(parent: Parent) -> None:
     assert parent.systemctl(f"is-active {UNIT}")[1] == "failed\n"
 
 
+def test_who_waits_is_told_why(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unit_process, "_PATIENCE_SECONDS", 0)
+    code, _, err = parent.systemctl(f"start {UNIT}")
+    assert (code, err) == (
+        0,
+        f"systemctl (attested-kms): {UNIT}.service has not begun to listen yet: it looks up the "
+        "names of its allowlist, one after the other\n",
+    )
+
+
 def test_one_that_is_killed_is_started_again(parent: Parent) -> None:
     parent.systemctl(f"start {UNIT}")
     for number, said in ((signal.SIGKILL, "killed, status=9/KILL"), (signal.SIGTERM, "Deactivat")):

@@ -189,6 +189,44 @@ def test_files_that_cannot_be_read(
     assert complaint("--config", CONFIGURATION) == f'{start}Could not open the file"\n'
 
 
+@pytest.mark.parametrize(
+    ("words", "known", "said"),
+    [
+        (("8000", "none.invalid", "443"), (), "DNS lookup failed!"),
+        (("-6", "8000", "v4.test", "443"), (HOST,), "No accepted IP was found."),
+        (("-4", "8000", "v6.test", "443"), ("::1",), "No accepted IP was found."),
+    ],
+)
+def test_a_name_that_leads_nowhere_ends_the_command(
+    machine: MachineFolder,
+    capfd: pytest.CaptureFixture[str],
+    words: Sequence[str],
+    known: Sequence[str],
+    said: str,
+) -> None:
+    allow(machine, ("other.test", 1))
+    assert serve(*words, known=known) == 1
+    assert capfd.readouterr().err == f'Error: "Error at checking the allowlist: {said}"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("allowlist: [", "Bad yaml format"),
+        ("other: []", "No allowlist field"),
+        ("allowlist: [{port: 443}]", "No address field"),
+        (f"allowlist: [{{address: {HOST}}}]", "No port field or invalid type"),
+        (f"allowlist: [{{address: {HOST}, port: 80}}]", REFUSED),
+    ],
+)
+def test_a_list_that_is_of_no_use_ends_the_command(
+    machine: MachineFolder, capfd: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    machine.on_instance(CONFIGURATION).write_text(text)
+    assert serve("8000", HOST, "443") == 1
+    assert capfd.readouterr().err == f'Error: "Error at checking the allowlist: {said}"\n'
+
+
 def test_the_list_that_is_installed_has_kms_and_nothing_else(
     machine: MachineFolder, capfd: pytest.CaptureFixture[str]
 ) -> None:
