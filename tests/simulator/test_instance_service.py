@@ -218,10 +218,10 @@ def test_a_name_without_an_address_is_said(parent: Parent) -> None:
 def test_who_waits_is_told_why(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unit_process, "_PATIENCE_SECONDS", 0)
     code, _, err = parent.systemctl(f"start {UNIT}")
-    assert (code, err) == (
-        0,
+    assert code == 0
+    assert err == (
         f"systemctl (attested-kms): {UNIT}.service has not begun to listen yet: it looks up the "
-        "names of its allowlist, one after the other\n",
+        "names of its allowlist, one after the other\n"
     )
 
 
