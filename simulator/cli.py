@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from simulator.commands import (
     CommandFailed,
     demo,
+    doctor,
     eif,
     explain,
     inspect,
@@ -26,6 +27,7 @@ from simulator.commands import (
 
 _COMMANDS = {
     "demo": demo,
+    "doctor": doctor,
     "eif": eif,
     "explain": explain,
     "inspect": inspect,

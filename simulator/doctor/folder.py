@@ -1,0 +1,177 @@
+"""A machine that somebody has written down: a folder with host.json, and its files below root/.
+
+The form of host.json is the schema `simulator/schemas/doctor-host.schema.json`. Nothing is run and
+nobody is asked: commands and servers answer what stands there. A command whose words do not stand
+there is no command that is missing, if its program has others: what it says is not known.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from simulator.doctor import files, web
+from simulator.doctor.host import (
+    COMMAND_SECONDS,
+    Answer,
+    CommandHangs,
+    CommandMissing,
+    HostKind,
+    PathKind,
+    Ran,
+    Unreachable,
+)
+from simulator.schema_check import schema_problems
+from simulator.user_files import BadFile, read_user_file
+
+DESCRIPTION = "host.json"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
+
+
+class FolderHost:
+    """A Host; see there."""
+
+    kind = HostKind.FOLDER
+
+    def __init__(self, folder: Path, *, network: bool = False) -> None:
+        """Raises BadFile, with a line for everything that is wrong with the folder."""
+        self.name = str(folder)
+        self._root = folder / "root"
+        self._network = network
+        self._given = _described(folder)
+        self.environ: Mapping[str, str] = self._given.get("environ", {})
+        self.user_id: int = self._given.get("user_id", 0)
+
+    def look(self, path: str) -> PathKind | None:
+        """What is at a path."""
+        self._check_entered(path)
+        if path in self._paths("devices"):
+            return PathKind.DEVICE
+        found = files.look(files.inside(self._root, path))
+        if found is None and path in self._paths("writable"):
+            return PathKind.FOLDER
+        return found
+
+    def read(self, path: str) -> bytes:
+        """The beginning of a file."""
+        self._check_denied(path)
+        if path in self._paths("devices"):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+        return files.read(self._existing(path))
+
+    def entries(self, path: str) -> Sequence[str]:
+        """The names in a folder."""
+        self._check_denied(path)
+        place = files.inside(self._root, path)
+        devices = [
+            PurePosixPath(device).name
+            for device in self._paths("devices")
+            if str(PurePosixPath(device).parent) == path.rstrip("/")
+        ]
+        if not place.exists() and (devices or path in self._paths("writable")):
+            return sorted(devices)
+        return sorted({*files.entries(self._existing(path)), *devices})
+
+    def may_write(self, path: str) -> bool:
+        """Whether it is one of the writable, or below one."""
+        try:
+            is_there = self.look(path) is not None
+        except OSError:
+            return False
+        return is_there and _is_in_or_below(path, self._paths("writable"))
+
+    def which(self, command: str, path: str | None = None) -> str | None:
+        """Where a command is found: as a file, or in /usr/bin if host.json has its output."""
+        searched = self.environ.get("PATH", _PATH) if path is None else path
+        found = files.on_path(command, searched, self._is_file)
+        if found is None and "/" not in command and "/usr/bin" in searched.split(":"):
+            return f"/usr/bin/{command}" if self._has_command(command) else None
+        return found
+
+    def run(self, *words: str, seconds: float = COMMAND_SECONDS) -> Ran:
+        """What host.json has as its output."""
+        for entry in self._given.get("commands", ()):
+            if entry["words"] == list(words):
+                return _ran(entry, seconds)
+        if not self._has_command(words[0]):
+            raise CommandMissing(words[0])
+        raise OSError(f"{DESCRIPTION} does not say what `{' '.join(words)}` prints")
+
+    def fetch(
+        self, url: str, headers: Mapping[str, str] | None = None, *, method: str = "GET"
+    ) -> Answer:
+        """What host.json has as the answer."""
+        del headers
+        for entry in self._given.get("answers", ()):
+            if entry["url"] == url and entry.get("method", method) == method:
+                named = {name.lower(): value for name, value in entry.get("headers", {}).items()}
+                return Answer(entry["status"], named, _bytes(entry.get("body", "")))
+        web.check_allowed(url, network=self._network)
+        raise Unreachable(f"{DESCRIPTION} has no answer of {web.where(url)}")
+
+    def now(self) -> float:
+        """The clock of host.json, or the real one."""
+        return float(self._given.get("now", time.time()))
+
+    def _paths(self, member: str) -> Sequence[str]:
+        paths: Sequence[str] = self._given.get(member, ())
+        return paths
+
+    def _has_command(self, name: str) -> bool:
+        return any(entry["words"][0] == name for entry in self._given.get("commands", ()))
+
+    def _is_file(self, path: str) -> bool:
+        try:
+            return self.look(path) is PathKind.FILE
+        except OSError:
+            return False
+
+    def _existing(self, path: str) -> Path:
+        place = files.inside(self._root, path)
+        if not place.exists():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return place
+
+    def _check_denied(self, path: str) -> None:
+        if _is_in_or_below(path, self._paths("denied")):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    def _check_entered(self, path: str) -> None:
+        """What is there can be seen from the folder around it."""
+        self._check_denied(str(PurePosixPath(path).parent))
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise BadFile(f"{folder}: there is no such folder; give one with {DESCRIPTION} and root/")
+    file = read_user_file(folder / DESCRIPTION)
+    problems = [problem for _, problem in schema_problems(file, "doctor-host")]
+    if problems or not isinstance(file.value, dict):
+        raise BadFile(*problems)
+    return file.value
+
+
+def _is_in_or_below(path: str, places: Sequence[str]) -> bool:
+    above = (path.rstrip("/") or "/", *map(str, PurePosixPath(path).parents))
+    return any((place.rstrip("/") or "/") in above for place in places)
+
+
+def _ran(entry: Mapping[str, Any], seconds: float) -> Ran:
+    if entry.get("hangs"):
+        shown = " ".join(entry["words"])
+        raise CommandHangs(f"`{shown}` did not end within {seconds:g} seconds, and was killed")
+    stdout, stderr = (
+        _bytes(entry.get(name, "")).decode(errors="replace") for name in ("stdout", "stderr")
+    )
+    return Ran(entry.get("exit_code", 0), stdout, stderr)
+
+
+def _bytes(value: str | Mapping[str, str]) -> bytes:
+    if isinstance(value, str):
+        return value.encode(errors="surrogateescape")
+    return base64.b64decode(value["base64"])

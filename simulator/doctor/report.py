@@ -1,0 +1,161 @@
+"""An examination as text for people and as JSON for programs.
+
+The JSON is that of `simulator/schemas/doctor.schema.json`. What a machine says stands in it, so
+that nothing of it may steer a terminal, or be longer than anybody reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from simulator.doctor.examine import Examination
+from simulator.doctor.model import Check, Finding, Outcome
+from simulator.explanations.table import BY_ID
+from simulator.lint.report import printable
+
+_ONE_LINE = frozenset({Outcome.OK, Outcome.SKIPPED})
+_LONGEST = 500
+_COUNTED = {
+    Outcome.ERROR: ("error", "errors"),
+    Outcome.WARNING: ("warning", "warnings"),
+    Outcome.NOTE: ("note", "notes"),
+    Outcome.OK: ("ok", "ok"),
+    Outcome.SKIPPED: ("skipped", "skipped"),
+}
+
+
+def as_json(examination: Examination, fail_on: str, exit_code: int) -> dict[str, Any]:
+    """The examination as the schema describes it."""
+    following = examination.next
+    return {
+        "format": 1,
+        "host": {
+            "kind": examination.host.kind.value,
+            "name": examination.host.name,
+            "role": examination.role.value,
+        },
+        "findings": [
+            _finding(result.check, finding)
+            for result in examination.results
+            for finding in result.findings
+        ],
+        "next": None
+        if following is None
+        else {
+            "check": following[0].id,
+            "fix": _cut(following[1].fix),
+            "command": _cut(following[1].command),
+        },
+        "counts": {outcome.value: examination.count(outcome) for outcome in Outcome},
+        "fail_on": fail_on,
+        "exit_code": exit_code,
+    }
+
+
+def _finding(check: Check, finding: Finding) -> dict[str, Any]:
+    return {
+        "check": check.id,
+        "title": check.title,
+        "outcome": finding.outcome.value,
+        "found": _cut(finding.found),
+        "why": check.why,
+        "fix": _cut(finding.fix),
+        "command": _cut(finding.command),
+        "bug": check.bug or None,
+        "evidence": check.evidence.value,
+        "source": check.source,
+        "explains": list(check.explains),
+    }
+
+
+def as_text(examination: Examination) -> Iterator[str]:
+    """The examination as lines."""
+    return map(printable, _text(examination))
+
+
+def _text(examination: Examination) -> Iterator[str]:
+    yield f"{examination.host.name}, examined as {examination.role.value}"
+    yield ""
+    pairs = [(result.check, each) for result in examination.results for each in result.findings]
+    width = max((len(check.id) for check, _ in pairs), default=0)
+    is_apart = True
+    for check, finding in pairs:
+        if finding.outcome in _ONE_LINE:
+            yield f"{finding.outcome.value:<8} {check.id:<{width}}  {_cut(finding.found)}"
+            is_apart = False
+            continue
+        if not is_apart:
+            yield ""
+        yield from _block(check, finding)
+        yield ""
+        is_apart = True
+    if not is_apart:
+        yield ""
+    yield f"{examination.host.name}: {_counts(examination)}"
+    yield from _next(examination)
+
+
+def _block(check: Check, finding: Finding) -> Iterator[str]:
+    yield f"{finding.outcome.value}: {check.id}: {check.title}"
+    lines = (
+        ("found", finding.found),
+        ("why", check.why),
+        ("fix", finding.fix),
+        ("run", finding.command),
+        ("bug", f"{check.bug} of the field notes" if check.bug else ""),
+        ("source", f"{check.source} ({check.evidence.value})"),
+        ("explain", ", ".join(check.explains)),
+    )
+    yield from (f"  {label:<8}{_cut(text)}" for label, text in lines if text)
+
+
+def _counts(examination: Examination) -> str:
+    counts = [(examination.count(outcome), words) for outcome, words in _COUNTED.items()]
+    return ", ".join(f"{count} {words[count != 1]}" for count, words in counts)
+
+
+def _next(examination: Examination) -> Iterator[str]:
+    following = examination.next
+    if following is None:
+        return
+    check, finding = following
+    yield f"next: {check.id}: {_cut(finding.fix)}"
+    if finding.command:
+        yield f"  {_cut(finding.command)}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def listed(checks: Sequence[Check]) -> Iterator[str]:
+    """A line for each check: its id, where it is asked, its title."""
+    width = max(len(check.id) for check in checks)
+    for check in checks:
+        yield f"{check.id:<{width}}  {roles(check):<19}  {check.title}"
+
+
+def roles(check: Check) -> str:
+    """Where it is asked."""
+    return ", ".join(sorted((role.value for role in check.roles), reverse=True))
+
+
+def explained(check: Check) -> Iterator[str]:
+    """All that is known of a check without looking at a machine."""
+    lines = (
+        ("why", check.why),
+        ("asked", f"on {roles(check)}"),
+        ("after", ", ".join(check.needs)),
+        ("bug", f"{check.bug} of the field notes" if check.bug else ""),
+        ("source", f"{check.source} ({check.evidence.value})"),
+    )
+    yield f"{check.id}: {check.title}"
+    yield from (f"  {label:<8}{text}" for label, text in lines if text)
+    for name in check.explains:
+        explanation = BY_ID[name]
+        yield ""
+        yield f"{name}, as attested-kms explain has it"
+        yield f"  error   {explanation.error}"
+        yield f"  means   {explanation.meaning}"
+        yield f"  fix     {explanation.fix}"

@@ -1,0 +1,111 @@
+"""One question to an HTTP server, with a limit on the whole of it.
+
+Certificates are checked, redirects are answers, and proxies are those of the environment: as curl
+without options. What is on this machine is asked directly.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import ssl
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from simulator.doctor.host import (
+    MOST_BYTES,
+    NETWORK_SECONDS,
+    Answer,
+    NetworkNotAsked,
+    Unreachable,
+)
+
+_SCHEMES = frozenset({"http", "https"})
+_WHOLE_SECONDS = 2 * NETWORK_SECONDS
+"""NETWORK_SECONDS is the time of each step; names are looked up without a limit of their own."""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect is what was answered."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Nothing more is asked."""
+
+
+def is_own(url: str) -> bool:
+    """Whether an address is this machine's own by its text: no name is looked up for that."""
+    with suppress(ValueError):
+        host = urllib.parse.urlsplit(url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    return False
+
+
+def check_allowed(url: str, *, network: bool) -> None:
+    """Raises NetworkNotAsked for an address beyond this machine that nobody has allowed."""
+    if not network and not is_own(url):
+        raise NetworkNotAsked(f"{where(url)} is asked with --network only")
+
+
+def where(url: str) -> str:
+    """Whom an address names, without what may be secret in it."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = f":{parts.port}" if parts.port is not None else ""
+        return f"{parts.hostname}{port}" if parts.hostname else "an address without a host"
+    except ValueError:
+        return "an address that is none"
+
+
+def fetch(url: str, headers: Mapping[str, str], method: str) -> Answer:
+    """Ask. Raises Unreachable."""
+    if urllib.parse.urlsplit(url).scheme not in _SCHEMES:
+        raise Unreachable(f"{where(url)} is no http or https address")
+    request = urllib.request.Request(url, headers=dict(headers), method=method)  # noqa: S310  # Checked.
+    answers: SimpleQueue[Answer | Unreachable] = SimpleQueue()
+    threading.Thread(target=lambda: answers.put(_ask(request)), daemon=True).start()
+    try:
+        answer = answers.get(timeout=_WHOLE_SECONDS)
+    except Empty:
+        answer = Unreachable(f"{where(url)} did not answer within {_WHOLE_SECONDS:g} seconds")
+    if isinstance(answer, Unreachable):
+        raise answer
+    return answer
+
+
+def _ask(request: urllib.request.Request) -> Answer | Unreachable:
+    handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
+    if is_own(request.full_url):
+        handlers.append(urllib.request.ProxyHandler({}))
+    who = where(request.full_url)
+    try:
+        opener = urllib.request.build_opener(*handlers)
+        with opener.open(request, timeout=NETWORK_SECONDS) as response:
+            return _answer(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            return _answer(error)
+    except urllib.error.URLError as error:
+        return Unreachable(f"{who} cannot be asked ({_reason(error.reason)})")
+    except http.client.HTTPException as error:
+        return Unreachable(f"{who} does not answer in HTTP ({error or type(error).__name__})")
+    except (OSError, ValueError) as error:
+        return Unreachable(f"{who} cannot be asked ({_reason(error)})")
+
+
+def _answer(response: Any) -> Answer:
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Answer(response.status, headers, response.read(MOST_BYTES))
+
+
+def _reason(error: object) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate: {error.verify_message}"
+    if isinstance(error, OSError):
+        return error.strerror or str(error) or type(error).__name__
+    return str(error)
