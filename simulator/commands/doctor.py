@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,7 +94,9 @@ def run(options: argparse.Namespace) -> int:
         # Before the machine is looked at: a wrong name takes no time.
         examine.selected(options.only)
         role = Role(options.role) if options.role else None
-        examination = examine.examine(_host(options), role, options.only, _watched)
+        with ExitStack() as stack:
+            host = _host(options, stack)
+            examination = examine.examine(host, role, options.only, _watched)
     except examine.UnknownCheck as error:
         raise CommandFailed(printable(str(error)), exit_code=_USAGE) from error
     fails = options.fail_on != "none" and examination.reaches(Outcome(options.fail_on))
@@ -126,18 +128,24 @@ def _tell(options: argparse.Namespace) -> int:
     return 0
 
 
-def _host(options: argparse.Namespace) -> Host:
+def _host(options: argparse.Namespace, stack: ExitStack) -> Host:
     from simulator.doctor.folder import FolderHost
+    from simulator.doctor.simulated import NoMachine, SimulatedHost
     from simulator.doctor.this_machine import ThisMachine
     from simulator.lint.report import printable
+    from simulator.nitro_cli.places import VARIABLE
     from simulator.user_files import BadFile
 
-    if options.host is not None:
-        try:
+    machine = options.machine or os.environ.get(VARIABLE)
+    try:
+        if options.host is not None:
             return FolderHost(options.host, network=options.network)
-        except BadFile as error:
-            problems = "\n".join(map(printable, error.problems))
-            raise CommandFailed(problems, exit_code=_USAGE) from error
+        if machine and not options.this_machine:
+            simulated = SimulatedHost(Path(machine), os.environ, network=options.network)
+            return stack.enter_context(simulated)
+    except (BadFile, NoMachine) as error:
+        lines = "\n".join(map(printable, str(error).splitlines()))
+        raise CommandFailed(lines, exit_code=_USAGE) from error
     return ThisMachine(os.environ, network=options.network)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from simulator.doctor.host import MOST_BYTES, PathKind
@@ -71,6 +72,15 @@ def on_path(command: str, path: str, is_program: Callable[[str], bool]) -> str |
     folders = [each for each in path.split(":") if each.startswith("/")]
     candidates = (f"{each.rstrip('/')}/{command}" for each in folders)
     return next((each for each in candidates if is_program(each)), None)
+
+
+@contextmanager
+def named(path: str) -> Iterator[None]:
+    """Let an OSError name the machine's path, not where that is on this system."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
 
 
 def inside(root: Path, path: str) -> Path:

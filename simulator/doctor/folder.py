@@ -52,7 +52,8 @@ class FolderHost:
         self._check_entered(path)
         if path in self._paths("devices"):
             return PathKind.DEVICE
-        found = files.look(files.inside(self._root, path))
+        with files.named(path):
+            found = files.look(files.inside(self._root, path))
         if found is None and path in self._paths("writable"):
             return PathKind.FOLDER
         return found
@@ -62,20 +63,22 @@ class FolderHost:
         self._check_denied(path)
         if path in self._paths("devices"):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
-        return files.read(self._existing(path))
+        with files.named(path):
+            return files.read(files.inside(self._root, path))
 
     def entries(self, path: str) -> Sequence[str]:
         """The names in a folder."""
         self._check_denied(path)
-        place = files.inside(self._root, path)
         devices = [
             PurePosixPath(device).name
             for device in self._paths("devices")
             if str(PurePosixPath(device).parent) == path.rstrip("/")
         ]
-        if not place.exists() and (devices or path in self._paths("writable")):
-            return sorted(devices)
-        return sorted({*files.entries(self._existing(path)), *devices})
+        with files.named(path):
+            place = files.inside(self._root, path)
+            if not place.exists() and (devices or path in self._paths("writable")):
+                return sorted(devices)
+            return sorted({*files.entries(place), *devices})
 
     def may_write(self, path: str) -> bool:
         """Whether it is one of the writable, or below one."""
@@ -130,12 +133,6 @@ class FolderHost:
             return self.look(path) is PathKind.FILE
         except OSError:
             return False
-
-    def _existing(self, path: str) -> Path:
-        place = files.inside(self._root, path)
-        if not place.exists():
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        return place
 
     def _check_denied(self, path: str) -> None:
         if _is_in_or_below(path, self._paths("denied")):

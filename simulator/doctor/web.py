@@ -13,8 +13,7 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -25,6 +24,8 @@ from simulator.doctor.host import (
     NetworkNotAsked,
     Unreachable,
 )
+
+_Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _SCHEMES = frozenset({"http", "https"})
 _WHOLE_SECONDS = 2 * NETWORK_SECONDS
@@ -40,10 +41,30 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def is_own(url: str) -> bool:
     """Whether an address is this machine's own by its text: no name is looked up for that."""
-    with suppress(ValueError):
-        host = urllib.parse.urlsplit(url).hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    return False
+    host = _parts(url)[1]
+    return host == "localhost" or _is_ip(host, lambda ip: ip.is_loopback)
+
+
+def is_link_local(url: str) -> bool:
+    """Whether it is of the kind that the metadata service of an instance has."""
+    return _is_ip(_parts(url)[1], lambda ip: ip.is_link_local)
+
+
+def _is_ip(host: str, question: Callable[[_Ip], bool]) -> bool:
+    try:
+        return question(ipaddress.ip_address(host))
+    except ValueError:
+        return False
+
+
+def _parts(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port, as far as it has them."""
+    try:
+        split = urllib.parse.urlsplit(url)
+        parts = split.scheme, split.hostname or "", split.port
+    except ValueError:
+        return "", "", None
+    return parts
 
 
 def check_allowed(url: str, *, network: bool) -> None:
@@ -54,17 +75,13 @@ def check_allowed(url: str, *, network: bool) -> None:
 
 def where(url: str) -> str:
     """Whom an address names, without what may be secret in it."""
-    try:
-        parts = urllib.parse.urlsplit(url)
-        port = f":{parts.port}" if parts.port is not None else ""
-        return f"{parts.hostname}{port}" if parts.hostname else "an address without a host"
-    except ValueError:
-        return "an address that is none"
+    _, host, port = _parts(url)
+    return f"{host or 'an address without a host'}{'' if port is None else f':{port}'}"
 
 
 def fetch(url: str, headers: Mapping[str, str], method: str) -> Answer:
     """Ask. Raises Unreachable."""
-    if urllib.parse.urlsplit(url).scheme not in _SCHEMES:
+    if _parts(url)[0] not in _SCHEMES:
         raise Unreachable(f"{where(url)} is no http or https address")
     request = urllib.request.Request(url, headers=dict(headers), method=method)  # noqa: S310  # Checked.
     answers: SimpleQueue[Answer | Unreachable] = SimpleQueue()

@@ -1,0 +1,167 @@
+"""A simulated parent instance (docs/reference/machine.md), as a shell on it would show it.
+
+Files are those below `root/` of its folder. Where HOME or a variable of nitro-cli names a folder
+that is not there, it is this system's, for the simulator's nitro-cli uses it so. Commands are the
+shims, written into a temporary folder and found there alone: nothing of this system's is taken for
+the instance's. Doctor itself writes nothing into the machine's folder; the commands leave behind
+what they always do: nitro-cli adds to its log, and `nitro-cli describe-enclaves` and `systemctl`
+may start the machine's broker, which goes when it is not needed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Self
+
+from simulator import shim
+from simulator.doctor import ending, files, web
+from simulator.doctor.host import (
+    COMMAND_SECONDS,
+    Answer,
+    CommandMissing,
+    HostKind,
+    PathKind,
+    Ran,
+    Unreachable,
+)
+from simulator.nitro_cli.main import NO_MACHINE
+from simulator.nitro_cli.places import VARIABLE
+from simulator.nitro_cli.presence import NOT_FOUND, not_found
+
+_FOLDERS = ("HOME", "NITRO_CLI_ARTIFACTS", "NITRO_CLI_BLOBS", "NITRO_CLI_LOGS_PATH")
+_SYSTEM_PATH = "/usr/bin:/bin"
+_OWN_SENTENCE = " (attested-kms): "
+_ROOT = 0
+
+
+class NoMachine(Exception):
+    """There is no machine to examine; the message says why and what to do."""
+
+
+class SimulatedHost:
+    """A Host; see there. To be left as a context manager: it has a temporary folder."""
+
+    kind = HostKind.SIMULATED
+    user_id = _ROOT
+    """Its files are all this user's, and its commands ask nobody to be root."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str], *, network: bool = False) -> None:
+        """Raises NoMachine."""
+        try:
+            self._folder = folder.absolute()
+            self._folder.joinpath("machine.json").open("rb").close()
+        except FileNotFoundError as error:
+            raise NoMachine(
+                f"There is no machine in {folder}; attested-kms machine create --machine {folder} "
+                "makes one, and --this-machine examines the one that you are on"
+            ) from error
+        except OSError as error:
+            raise NoMachine(
+                f"{error.filename or folder} cannot be read ({error.strerror})"
+            ) from error
+        self.name = f"the simulated parent instance {folder}"
+        self.environ: Mapping[str, str] = {**environ, VARIABLE: str(self._folder)}
+        self._network = network
+        self._shims: TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._shims is not None:
+            self._shims.cleanup()
+
+    def look(self, path: str) -> PathKind | None:
+        """What is at a path."""
+        with files.named(path):
+            return files.look(self._place(path))
+
+    def read(self, path: str) -> bytes:
+        """The beginning of a file."""
+        with files.named(path):
+            return files.read(self._place(path))
+
+    def entries(self, path: str) -> Sequence[str]:
+        """The names in a folder."""
+        with files.named(path):
+            return files.entries(self._place(path))
+
+    def may_write(self, path: str) -> bool:
+        """Whether this process may, where the file really is."""
+        try:
+            return files.may_write(self._place(path))
+        except OSError:
+            return False
+
+    def which(self, command: str, path: str | None = None) -> str | None:
+        """Where the instance has a program: PATH is the caller's, with /usr/bin behind it."""
+        if path is None:
+            path = f"{self.environ.get('PATH', '')}:{_SYSTEM_PATH}"
+        return files.on_path(command, path, self._is_program)
+
+    def run(self, *words: str, seconds: float = COMMAND_SECONDS) -> Ran:
+        """Run a shim."""
+        folder = self._shim_folder()
+        program = folder / PurePosixPath(words[0]).name
+        if not program.exists():
+            found = self.which(words[0])
+            if found is None:
+                raise CommandMissing(words[0])
+            program = self._inside(found)
+            if not os.access(program, os.X_OK):
+                raise OSError(f"{words[0]} is on the instance, but is not simulated")
+        environ = {**self.environ, "PATH": f"{folder}:{_SYSTEM_PATH}"}
+        ran = ending.run(str(program), words, environ, seconds)
+        if ran.exit_code == NOT_FOUND and ran.stderr == not_found(words[0]):
+            raise CommandMissing(words[0])
+        if ran.exit_code == NO_MACHINE and _OWN_SENTENCE in ran.stderr:
+            raise OSError(ran.stderr.strip())
+        return ran
+
+    def fetch(
+        self, url: str, headers: Mapping[str, str] | None = None, *, method: str = "GET"
+    ) -> Answer:
+        """Ask a server, as a program would that runs here: there is no metadata of an instance."""
+        if web.is_link_local(url):
+            raise Unreachable(f"{web.where(url)} is not simulated for doctor")
+        web.check_allowed(url, network=self._network)
+        return web.fetch(url, headers or {}, method)
+
+    def now(self) -> float:
+        """The clock of this system."""
+        return time.time()
+
+    def _shim_folder(self) -> Path:
+        if self._shims is None:
+            self._shims = TemporaryDirectory(prefix="attested-kms-doctor-")
+            shim.write_all(Path(self._shims.name), shim.ALL, self._folder)
+        return Path(self._shims.name)
+
+    def _place(self, path: str) -> Path:
+        """Where a path of the instance is on this system."""
+        for name in _FOLDERS:
+            folder = PurePosixPath(self.environ.get(name, ""))
+            is_below = folder.is_absolute() and PurePosixPath(path).is_relative_to(folder)
+            if is_below and not self._inside(str(folder)).exists():
+                return Path(path)
+        return self._inside(path)
+
+    def _inside(self, path: str) -> Path:
+        return files.inside(self._folder / "root", path)
+
+    def _is_program(self, path: str) -> bool:
+        """The instance's own programs are markers, which nobody executes."""
+        try:
+            return files.look(self._inside(path)) is PathKind.FILE
+        except OSError:
+            return False
