@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -150,6 +151,13 @@ def _described(folder: Path) -> dict[str, Any]:
     problems = [problem for _, problem in schema_problems(file, "doctor-host")]
     if problems or not isinstance(file.value, dict):
         raise BadFile(*problems)
+    try:
+        json.dumps(file.value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise BadFile(
+            f"{file.path}: half a character (\\ud800 to \\udfff) stands in it alone; give bytes that "
+            'are no UTF-8 as {"base64": ...}'
+        ) from error
     return file.value
 
 
@@ -170,5 +178,5 @@ def _ran(entry: Mapping[str, Any], seconds: float) -> Ran:
 
 def _bytes(value: str | Mapping[str, str]) -> bytes:
     if isinstance(value, str):
-        return value.encode(errors="surrogateescape")
+        return value.encode()
     return base64.b64decode(value["base64"])

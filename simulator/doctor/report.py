@@ -11,11 +11,13 @@ from typing import Any
 
 from simulator.doctor.examine import Examination
 from simulator.doctor.model import Check, Finding, Outcome
+from simulator.explanations.report import wrapped
 from simulator.explanations.table import BY_ID
 from simulator.lint.report import printable
 
 _ONE_LINE = frozenset({Outcome.OK, Outcome.SKIPPED})
 _LONGEST = 500
+_INDENT = 10
 _COUNTED = {
     Outcome.ERROR: ("error", "errors"),
     Outcome.WARNING: ("warning", "warnings"),
@@ -45,7 +47,7 @@ def as_json(examination: Examination, fail_on: str, exit_code: int) -> dict[str,
         else {
             "check": following[0].id,
             "fix": _cut(following[1].fix),
-            "command": _cut(following[1].command),
+            "command": following[1].command,
         },
         "counts": {outcome.value: examination.count(outcome) for outcome in Outcome},
         "fail_on": fail_on,
@@ -61,7 +63,7 @@ def _finding(check: Check, finding: Finding) -> dict[str, Any]:
         "found": _cut(finding.found),
         "why": check.why,
         "fix": _cut(finding.fix),
-        "command": _cut(finding.command),
+        "command": finding.command,
         "bug": check.bug or None,
         "evidence": check.evidence.value,
         "source": check.source,
@@ -98,16 +100,21 @@ def _text(examination: Examination) -> Iterator[str]:
 
 def _block(check: Check, finding: Finding) -> Iterator[str]:
     yield f"{finding.outcome.value}: {check.id}: {check.title}"
-    lines = (
-        ("found", finding.found),
-        ("why", check.why),
-        ("fix", finding.fix),
-        ("run", finding.command),
-        ("bug", f"{check.bug} of the field notes" if check.bug else ""),
-        ("source", f"{check.source} ({check.evidence.value})"),
-        ("explain", ", ".join(check.explains)),
-    )
-    yield from (f"  {label:<8}{_cut(text)}" for label, text in lines if text)
+    yield from _labelled("found", _cut(finding.found))
+    yield from _labelled("why", check.why)
+    yield from _labelled("fix", _cut(finding.fix))
+    if finding.command:
+        # To be copied: in one line, however long.
+        yield f"{'  run':<{_INDENT}}{finding.command}"
+    yield from _labelled("bug", f"{check.bug} of the field notes" if check.bug else "")
+    yield from _labelled("source", f"{check.source} ({check.evidence.value})")
+    yield from _labelled("more", f"attested-kms doctor --explain {check.id}")
+
+
+def _labelled(label: str, text: str) -> Iterator[str]:
+    if text:
+        lines = wrapped(f"  {label:<{_INDENT - 2}}", " " * _INDENT, text)
+        yield from lines.split("\n")
 
 
 def _counts(examination: Examination) -> str:
@@ -120,9 +127,10 @@ def _next(examination: Examination) -> Iterator[str]:
     if following is None:
         return
     check, finding = following
-    yield f"next: {check.id}: {_cut(finding.fix)}"
+    yield f"next: {check.id}"
+    yield from _labelled("fix", _cut(finding.fix))
     if finding.command:
-        yield f"  {_cut(finding.command)}"
+        yield f"{'  run':<{_INDENT}}{finding.command}"
 
 
 def _cut(text: str) -> str:
@@ -143,19 +151,18 @@ def roles(check: Check) -> str:
 
 def explained(check: Check) -> Iterator[str]:
     """All that is known of a check without looking at a machine."""
-    lines = (
-        ("why", check.why),
-        ("asked", f"on {roles(check)}"),
-        ("after", ", ".join(check.needs)),
-        ("bug", f"{check.bug} of the field notes" if check.bug else ""),
-        ("source", f"{check.source} ({check.evidence.value})"),
-    )
     yield f"{check.id}: {check.title}"
-    yield from (f"  {label:<8}{text}" for label, text in lines if text)
+    yield from _labelled("why", check.why)
+    yield from _labelled("asked", f"on {roles(check)}")
+    yield from _labelled("after", ", ".join(check.needs))
+    yield from _labelled("bug", f"{check.bug} of the field notes" if check.bug else "")
+    yield from _labelled("source", f"{check.source} ({check.evidence.value})")
     for name in check.explains:
         explanation = BY_ID[name]
         yield ""
         yield f"{name}, as attested-kms explain has it"
-        yield f"  error   {explanation.error}"
-        yield f"  means   {explanation.meaning}"
-        yield f"  fix     {explanation.fix}"
+        yield from _labelled("error", explanation.error)
+        yield from _labelled("means", explanation.meaning)
+        yield from _labelled("fix", explanation.fix)
+        for cause in explanation.causes:
+            yield from _labelled("cause", f"{cause.what}{f' ({cause.tell})' if cause.tell else ''}")

@@ -83,6 +83,9 @@ def fetch(url: str, headers: Mapping[str, str], method: str) -> Answer:
     """Ask. Raises Unreachable."""
     if _parts(url)[0] not in _SCHEMES:
         raise Unreachable(f"{where(url)} is no http or https address")
+    if "@" in urllib.parse.urlsplit(url).netloc:
+        # http.client would look up all of it as a name.
+        raise Unreachable(f"{where(url)} stands with a user in its address, and is not asked so")
     request = urllib.request.Request(url, headers=dict(headers), method=method)  # noqa: S310  # Checked.
     answers: SimpleQueue[Answer | Unreachable] = SimpleQueue()
     threading.Thread(target=lambda: answers.put(_ask(request)), daemon=True).start()

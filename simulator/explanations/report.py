@@ -102,16 +102,16 @@ def as_text(found: Sequence[Found], sdk: Sdk | None) -> str:
     if found:
         return "\n\n".join(_shown(match.explanation, sdk) for match in found)
     head = f"unknown: none of the {len(EXPLANATIONS)} explanations fits this text. What helps:"
-    return "\n".join((head, *(_wrapped("  - ", "    ", line) for line in ADVICE)))
+    return "\n".join((head, *(wrapped("  - ", "    ", line) for line in ADVICE)))
 
 
 def list_as_text() -> str:
     """Every explanation, a line or two for each."""
-    return "\n".join(f"{item.id}\n{_wrapped('    ', '    ', item.error)}" for item in EXPLANATIONS)
+    return "\n".join(f"{item.id}\n{wrapped('    ', '    ', item.error)}" for item in EXPLANATIONS)
 
 
 def _shown(explanation: Explanation, sdk: Sdk | None) -> str:
-    lines = [explanation.id, _wrapped("  ", "  ", explanation.error), ""]
+    lines = [explanation.id, wrapped("  ", "  ", explanation.error), ""]
     lines.append(_labelled("Fix", explanation.fix))
     lines += [_labelled(f"  {name.label}", fix) for name, fix in fixes(explanation, sdk)]
     lines.append(_labelled("Meaning", explanation.meaning))
@@ -133,10 +133,11 @@ def _shown(explanation: Explanation, sdk: Sdk | None) -> str:
 
 def _labelled(label: str, text: str) -> str:
     indent = 16 + len(text) - len(text.lstrip())
-    return _wrapped(f"  {label:<14}", " " * indent, text)
+    return wrapped(f"  {label:<14}", " " * indent, text)
 
 
-def _wrapped(first: str, later: str, text: str) -> str:
+def wrapped(first: str, later: str, text: str) -> str:
+    """A text in lines as wide as the terminal, the first behind `first`, the others `later`."""
     width = min(_WIDEST, shutil.get_terminal_size((_WIDEST, 0)).columns)
     return textwrap.fill(
         text,
