@@ -155,8 +155,8 @@ def _described(folder: Path) -> dict[str, Any]:
         json.dumps(file.value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise BadFile(
-            f"{file.path}: half a character (\\ud800 to \\udfff) stands in it alone; give bytes that "
-            'are no UTF-8 as {"base64": ...}'
+            f"{file.path}: half a character (\\ud800 to \\udfff) stands alone in it; give bytes "
+            'that are no UTF-8 as {"base64": ...}'
         ) from error
     return file.value
 

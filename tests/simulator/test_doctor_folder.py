@@ -106,7 +106,7 @@ def test_commands_say_what_is_written(tmp_path: Path) -> None:
     assert made.run("dmesg").stdout == "� ok"
     with pytest.raises(CommandHangs, match="did not end within 10 seconds"):
         made.run("nitro-cli", "describe-enclaves")
-    with pytest.raises(CommandMissing, match="^gcc$"):
+    with pytest.raises(CommandMissing, match=r"^gcc$"):
         made.run("gcc", "--version")
     with pytest.raises(OSError, match=r"does not say what `rpm -qa` prints"):
         made.run("rpm", "-qa")
@@ -158,7 +158,7 @@ def test_who_asks_and_when(tmp_path: Path) -> None:
 )
 def test_a_folder_that_is_wrong_is_said(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "host.json").write_text(text)
-    with pytest.raises(BadFile, match="host.json") as caught:
+    with pytest.raises(BadFile, match=r"host\.json") as caught:
         FolderHost(tmp_path)
     assert said in str(caught.value)
 

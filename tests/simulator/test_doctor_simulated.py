@@ -73,9 +73,9 @@ def test_commands_are_those_of_the_simulator(host: SimulatedHost) -> None:
 
 def test_what_is_not_installed_is_missing(host: SimulatedHost, folder: Path) -> None:
     folder.joinpath("root/usr/bin/nitro-cli").unlink()
-    with pytest.raises(CommandMissing, match="^nitro-cli$"):
+    with pytest.raises(CommandMissing, match=r"^nitro-cli$"):
         host.run("nitro-cli", "--version")
-    with pytest.raises(CommandMissing, match="^env$"):
+    with pytest.raises(CommandMissing, match=r"^env$"):
         host.run("env")
 
 

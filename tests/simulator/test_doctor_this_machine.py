@@ -53,7 +53,7 @@ def test_a_signal_is_a_negative_exit_code(host: ThisMachine, tmp_path: Path) -> 
 
 
 def test_a_command_that_is_not_there_is_missing(host: ThisMachine) -> None:
-    with pytest.raises(CommandMissing, match="^no-such-command$"):
+    with pytest.raises(CommandMissing, match=r"^no-such-command$"):
         host.run("no-such-command", "--version")
 
 
