@@ -1,6 +1,6 @@
 """A simulated parent instance (docs/reference/machine.md), as a shell on it would show it.
 
-Files are those below `root/` of its folder. Where HOME or a variable of nitro-cli names a folder
+Variables that name folders below `root/` name them as on the instance: HOME is /root. Files are those below `root/` of its folder. Where HOME or a variable of nitro-cli names a folder
 that is not there, it is this system's, for the simulator's nitro-cli uses it so. Commands are the
 shims, written into a temporary folder and found there alone: nothing of this system's is taken for
 the instance's. Doctor itself writes nothing into the machine's folder; the commands leave behind
@@ -34,7 +34,7 @@ from simulator.nitro_cli.places import VARIABLE
 from simulator.nitro_cli.presence import NOT_FOUND, not_found
 
 _FOLDERS = ("HOME", "NITRO_CLI_ARTIFACTS", "NITRO_CLI_BLOBS", "NITRO_CLI_LOGS_PATH")
-_SYSTEM_PATH = "/usr/bin:/bin"
+_SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _OWN_SENTENCE = " (attested-kms): "
 _ROOT = 0
 
@@ -65,7 +65,8 @@ class SimulatedHost:
                 f"{error.filename or folder} cannot be read ({error.strerror})"
             ) from error
         self.name = f"the simulated parent instance {folder}"
-        self.environ: Mapping[str, str] = {**environ, VARIABLE: str(self._folder)}
+        self._environ = {**environ, VARIABLE: str(self._folder)}
+        self.environ: Mapping[str, str] = _on_instance(self._environ, self._folder / "root")
         self._network = network
         self._shims: TemporaryDirectory[str] | None = None
 
@@ -104,23 +105,15 @@ class SimulatedHost:
             return False
 
     def which(self, command: str, path: str | None = None) -> str | None:
-        """Where the instance has a program: PATH is the caller's, with /usr/bin behind it."""
+        """Where the instance has a program: PATH is the caller's, with the system's behind it."""
         if path is None:
             path = f"{self.environ.get('PATH', '')}:{_SYSTEM_PATH}"
         return files.on_path(command, path, self._is_program)
 
     def run(self, *words: str, seconds: float = COMMAND_SECONDS) -> Ran:
         """Run a shim."""
-        folder = self._shim_folder()
-        program = folder / PurePosixPath(words[0]).name
-        if not program.exists():
-            found = self.which(words[0])
-            if found is None:
-                raise CommandMissing(words[0])
-            program = self._inside(found)
-            if not os.access(program, os.X_OK):
-                raise OSError(f"{words[0]} is on the instance, but is not simulated")
-        environ = {**self.environ, "PATH": f"{folder}:{_SYSTEM_PATH}"}
+        program = self._program(words[0])
+        environ = {**self._environ, "PATH": f"{self._shim_folder()}:{_SYSTEM_PATH}"}
         ran = ending.run(str(program), words, environ, seconds)
         if ran.exit_code == NOT_FOUND and ran.stderr == not_found(words[0]):
             raise CommandMissing(words[0])
@@ -140,6 +133,19 @@ class SimulatedHost:
     def now(self) -> float:
         """The clock of this system."""
         return time.time()
+
+    def _program(self, name: str) -> Path:
+        """The file to execute. Raises CommandMissing, OSError."""
+        found = self.which(name)
+        own = self._inside(found) if found is not None else None
+        if own is not None and os.access(own, os.X_OK):
+            return own  # Of a toolchain in a home folder, which comes before the system's.
+        shim = self._shim_folder() / PurePosixPath(name).name
+        if shim.exists():
+            return shim
+        if own is None:
+            raise CommandMissing(name)
+        raise OSError(f"{name} is on the instance, but is not simulated")
 
     def _shim_folder(self) -> Path:
         if self._shims is None:
@@ -165,3 +171,8 @@ class SimulatedHost:
             return files.look(self._inside(path)) is PathKind.FILE
         except OSError:
             return False
+
+
+def _on_instance(environ: Mapping[str, str], root: Path) -> Mapping[str, str]:
+    """Variables as on the instance: a home folder and what is on PATH lie below its root here."""
+    return {name: value.replace(f"{root}/", "/") for name, value in environ.items()}

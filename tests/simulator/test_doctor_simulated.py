@@ -100,6 +100,20 @@ def test_a_home_that_the_instance_lacks_is_this_system_s(folder: Path, tmp_path:
         assert host.look("/home/ec2-user/none") is None
 
 
+def test_variables_are_as_on_the_instance(folder: Path) -> None:
+    home = folder / "root/home/ec2-user"
+    cargo = put(folder, "/home/ec2-user/.cargo/bin/cargo", '#!/bin/sh\necho "$HOME $1"\n')
+    cargo.chmod(0o755)
+    given = {"HOME": str(home), "PATH": f"{home}/.cargo/bin:/usr/bin"}
+    with SimulatedHost(folder, given) as host:
+        assert host.environ["HOME"] == "/home/ec2-user"
+        assert host.environ["PATH"] == "/home/ec2-user/.cargo/bin:/usr/bin"
+        assert host.environ["ATTESTED_KMS_MACHINE"] == str(folder)
+        assert host.which("cargo") == "/home/ec2-user/.cargo/bin/cargo"
+        # Commands are started here, where the folder has another name.
+        assert host.run("cargo", "--version").stdout == f"{home} --version\n"
+
+
 def test_nobody_asks_for_metadata_of_the_system_around(folder: Path) -> None:
     with SimulatedHost(folder, {}) as host, pytest.raises(NetworkNotAsked):
         host.fetch("https://kms.us-east-1.amazonaws.com/")
