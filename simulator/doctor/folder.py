@@ -41,10 +41,10 @@ class FolderHost:
 
     def __init__(self, folder: Path, *, network: bool = False) -> None:
         """Raises BadFile, with a line for everything that is wrong with the folder."""
-        self.name = str(folder)
         self._root = folder / "root"
         self._network = network
         self._given = _described(folder)
+        self.name: str = self._given.get("name") or str(folder)
         self.environ: Mapping[str, str] = self._given.get("environ", {})
         self.user_id: int = self._given.get("user_id", 0)
 

@@ -1,11 +1,13 @@
 """A simulated parent instance (docs/reference/machine.md), as a shell on it would show it.
 
-Variables that name folders below `root/` name them as on the instance: HOME is /root. Files are those below `root/` of its folder. Where HOME or a variable of nitro-cli names a folder
-that is not there, it is this system's, for the simulator's nitro-cli uses it so. Commands are the
-shims, written into a temporary folder and found there alone: nothing of this system's is taken for
-the instance's. Doctor itself writes nothing into the machine's folder; the commands leave behind
-what they always do: nitro-cli adds to its log, and `nitro-cli describe-enclaves` and `systemctl`
-may start the machine's broker, which goes when it is not needed.
+Files are those below `root/` of its folder, and variables that name some of them name them as on
+the instance: HOME is /root. Where HOME or a variable of nitro-cli names a folder that is not there,
+it is this system's, for the simulator's nitro-cli uses it so. Commands are the shims, written into
+a temporary folder and found there alone: nothing of this system's is taken for the instance's.
+
+Doctor itself writes nothing into the machine's folder. The commands leave behind what they always
+do: nitro-cli adds to its log, and `nitro-cli describe-enclaves` and `systemctl` may start the
+machine's broker, which goes when it is not needed.
 """
 
 from __future__ import annotations

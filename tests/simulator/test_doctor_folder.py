@@ -134,6 +134,8 @@ def test_servers_answer_what_is_written_and_nobody_is_asked(tmp_path: Path) -> N
 
 
 def test_who_asks_and_when(tmp_path: Path) -> None:
+    assert host(tmp_path).name == str(tmp_path)
+    assert host(tmp_path, name="i-1").name == "i-1"
     made = host(tmp_path, user_id=1000, now=1.5, environ={"HOME": "/root"})
     assert (made.user_id, made.now(), dict(made.environ)) == (1000, 1.5, {"HOME": "/root"})
 
