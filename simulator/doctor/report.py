@@ -79,36 +79,45 @@ def as_text(examination: Examination) -> Iterator[str]:
 def _text(examination: Examination) -> Iterator[str]:
     yield f"{examination.host.name}, examined as {examination.role.value}"
     yield ""
-    pairs = [(result.check, each) for result in examination.results for each in result.findings]
-    width = max((len(check.id) for check, _ in pairs), default=0)
+    width = max((len(result.check.id) for result in examination.results), default=0)
     is_apart = True
-    for check, finding in pairs:
-        if finding.outcome in _ONE_LINE:
-            yield f"{finding.outcome.value:<8} {check.id:<{width}}  {_cut(finding.found)}"
-            is_apart = False
-            continue
-        if not is_apart:
+    for result in examination.results:
+        is_explained = False
+        for finding in result.findings:
+            if finding.outcome in _ONE_LINE:
+                name = f"{result.check.id:<{width}}"
+                yield f"{finding.outcome.value:<8} {name}  {_cut(finding.found)}"
+                is_apart = False
+                continue
+            if not is_apart:
+                yield ""
+            yield from _block(result.check, finding, is_explained=is_explained)
             yield ""
-        yield from _block(check, finding)
-        yield ""
-        is_apart = True
+            is_apart = is_explained = True
     if not is_apart:
         yield ""
     yield f"{examination.host.name}: {_counts(examination)}"
     yield from _next(examination)
 
 
-def _block(check: Check, finding: Finding) -> Iterator[str]:
+def _block(check: Check, finding: Finding, *, is_explained: bool) -> Iterator[str]:
+    """What one finding says; the check's own part once, if it has several."""
     yield f"{finding.outcome.value}: {check.id}: {check.title}"
     yield from _labelled("found", _cut(finding.found))
-    yield from _labelled("why", check.why)
+    if not is_explained:
+        yield from _labelled("why", check.why)
     yield from _labelled("fix", _cut(finding.fix))
+    yield from _command(finding)
+    if not is_explained:
+        yield from _labelled("bug", f"{check.bug} of the field notes" if check.bug else "")
+        more = f"attested-kms doctor --explain {check.id}"
+        yield from _labelled("more", f"{more} ({check.evidence.value})")
+
+
+def _command(finding: Finding) -> Iterator[str]:
+    """To be copied: in one line, however long."""
     if finding.command:
-        # To be copied: in one line, however long.
         yield f"{'  run':<{_INDENT}}{finding.command}"
-    yield from _labelled("bug", f"{check.bug} of the field notes" if check.bug else "")
-    yield from _labelled("source", f"{check.source} ({check.evidence.value})")
-    yield from _labelled("more", f"attested-kms doctor --explain {check.id}")
 
 
 def _labelled(label: str, text: str) -> Iterator[str]:
@@ -129,8 +138,7 @@ def _next(examination: Examination) -> Iterator[str]:
     check, finding = following
     yield f"next: {check.id}"
     yield from _labelled("fix", _cut(finding.fix))
-    if finding.command:
-        yield f"{'  run':<{_INDENT}}{finding.command}"
+    yield from _command(finding)
 
 
 def _cut(text: str) -> str:
