@@ -73,6 +73,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="error",
         help="the least that makes the exit code 1 (default: error)",
     )
+    parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="FOLDER",
+        help="keep what was seen of this machine in a new folder, for --host somewhere else; what "
+        "looks like a secret is left out",
+    )
     about = parser.add_mutually_exclusive_group()
     about.add_argument("--explain", metavar="NAME", help="say all that is known of one check")
     about.add_argument("--list", action="store_true", help="show all checks")
@@ -95,8 +102,9 @@ def run(options: argparse.Namespace) -> int:
         examine.selected(options.only)
         role = Role(options.role) if options.role else None
         with ExitStack() as stack:
-            host = _host(options, stack)
+            host = _recorded(_host(options, stack), options)
             examination = examine.examine(host, role, options.only, _watched)
+            _keep(host, options)
     except examine.UnknownCheck as error:
         raise CommandFailed(printable(str(error)), exit_code=_USAGE) from error
     fails = options.fail_on != "none" and examination.reaches(Outcome(options.fail_on))
@@ -117,8 +125,9 @@ def _tell(options: argparse.Namespace) -> int:
     """Of the checks themselves. Raises UnknownCheck."""
     from simulator.doctor import examine, report
 
-    if options.json:
-        raise CommandFailed("--json goes with an examination only", exit_code=_USAGE)
+    if options.json or options.record:
+        name = "--json" if options.json else "--record"
+        raise CommandFailed(f"{name} goes with an examination only", exit_code=_USAGE)
     checks: Sequence[Check] = examine.selected(options.only)
     if options.list:
         show("\n".join(report.listed(checks)))
@@ -147,6 +156,51 @@ def _host(options: argparse.Namespace, stack: ExitStack) -> Host:
         lines = "\n".join(map(printable, str(error).splitlines()))
         raise CommandFailed(lines, exit_code=_USAGE) from error
     return ThisMachine(os.environ, network=options.network)
+
+
+def _recorded(host: Host, options: argparse.Namespace) -> Host:
+    from simulator.doctor.host import HostKind
+    from simulator.doctor.recording import RecordingHost
+
+    if options.record is None:
+        return host
+    if host.kind is not HostKind.THIS_MACHINE:
+        raise CommandFailed(
+            f"--record is for the machine that you are on; {host.name} is a folder already. Give "
+            "--this-machine, or leave one of them out",
+            exit_code=_USAGE,
+        )
+    try:
+        is_new = not options.record.exists() or not any(options.record.iterdir())
+    except OSError:
+        is_new = False
+    if not is_new:
+        raise CommandFailed(
+            f"{options.record} is there already, or cannot be read; give a folder that is new",
+            exit_code=_USAGE,
+        )
+    return RecordingHost(host)
+
+
+def _keep(host: Host, options: argparse.Namespace) -> None:
+    from simulator.doctor.recording import RecordingHost
+
+    if not isinstance(host, RecordingHost):
+        return
+    try:
+        host.write(options.record)
+    except OSError as error:
+        raise CommandFailed(
+            f"{error.filename or options.record} cannot be written ({error.strerror}); give "
+            "another folder",
+            exit_code=_USAGE,
+        ) from error
+    print(
+        f"attested-kms doctor: {options.record} has what was seen; look through it for secrets "
+        "before you give it away",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from simulator.schema_check import schema_problems
 from simulator.user_files import BadFile, read_user_file
 
 DESCRIPTION = "host.json"
+_LISTED = {"devices": PathKind.DEVICE, "sockets": PathKind.SOCKET}
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
 
 
@@ -51,8 +52,9 @@ class FolderHost:
     def look(self, path: str) -> PathKind | None:
         """What is at a path."""
         self._check_entered(path)
-        if path in self._paths("devices"):
-            return PathKind.DEVICE
+        for member, kind in _LISTED.items():
+            if path in self._paths(member):
+                return kind
         with files.named(path):
             found = files.look(files.inside(self._root, path))
         if found is None and path in self._paths("writable"):
@@ -62,7 +64,7 @@ class FolderHost:
     def read(self, path: str) -> bytes:
         """The beginning of a file."""
         self._check_denied(path)
-        if path in self._paths("devices"):
+        if path in self._listed():
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
         with files.named(path):
             return files.read(files.inside(self._root, path))
@@ -70,16 +72,16 @@ class FolderHost:
     def entries(self, path: str) -> Sequence[str]:
         """The names in a folder."""
         self._check_denied(path)
-        devices = [
-            PurePosixPath(device).name
-            for device in self._paths("devices")
-            if str(PurePosixPath(device).parent) == path.rstrip("/")
+        listed = [
+            PurePosixPath(each).name
+            for each in self._listed()
+            if str(PurePosixPath(each).parent) == (path.rstrip("/") or "/")
         ]
         with files.named(path):
             place = files.inside(self._root, path)
-            if not place.exists() and (devices or path in self._paths("writable")):
-                return sorted(devices)
-            return sorted({*files.entries(place), *devices})
+            if not place.exists() and (listed or path in self._paths("writable")):
+                return sorted(listed)
+            return sorted({*files.entries(place), *listed})
 
     def may_write(self, path: str) -> bool:
         """Whether it is one of the writable, or below one."""
@@ -90,11 +92,13 @@ class FolderHost:
         return is_there and _is_in_or_below(path, self._paths("writable"))
 
     def which(self, command: str, path: str | None = None) -> str | None:
-        """Where a command is found: as a file, or in /usr/bin if host.json has its output."""
-        searched = self.environ.get("PATH", _PATH) if path is None else path
+        """Where a command is found: as a file, or in /usr/bin if host.json alone has it."""
+        own = self.environ.get("PATH", _PATH)
+        searched = own if path is None else path
         found = files.on_path(command, searched, self._is_file)
-        if found is None and "/" not in command and "/usr/bin" in searched.split(":"):
-            return f"/usr/bin/{command}" if self._has_command(command) else None
+        if found is None and "/usr/bin" in searched.split(":") and self._has_command(command):
+            is_elsewhere = files.on_path(command, own, self._is_file) is not None
+            return None if is_elsewhere else f"/usr/bin/{command}"
         return found
 
     def run(self, *words: str, seconds: float = COMMAND_SECONDS) -> Ran:
@@ -113,8 +117,10 @@ class FolderHost:
         del headers
         for entry in self._given.get("answers", ()):
             if entry["url"] == url and entry.get("method", method) == method:
+                if "unreachable" in entry:
+                    raise Unreachable(entry["unreachable"])
                 named = {name.lower(): value for name, value in entry.get("headers", {}).items()}
-                return Answer(entry["status"], named, _bytes(entry.get("body", "")))
+                return Answer(entry.get("status", 200), named, _bytes(entry.get("body", "")))
         web.check_allowed(url, network=self._network)
         raise Unreachable(f"{DESCRIPTION} has no answer of {web.where(url)}")
 
@@ -125,6 +131,9 @@ class FolderHost:
     def _paths(self, member: str) -> Sequence[str]:
         paths: Sequence[str] = self._given.get(member, ())
         return paths
+
+    def _listed(self) -> Sequence[str]:
+        return [path for member in _LISTED for path in self._paths(member)]
 
     def _has_command(self, name: str) -> bool:
         return any(entry["words"][0] == name for entry in self._given.get("commands", ()))

@@ -119,6 +119,8 @@ def test_the_exit_code_is_that_of_what_was_asked(
         (("--only", "artifacts,,"), "There is no check ''"),
         (("--explain", "artifacts.foldr"), "is artifacts.folder or artifacts meant?"),
         (("--list", "--json"), "--json goes with an examination only"),
+        (("--list", "--record", "x"), "--record goes with an examination only"),
+        (("--this-machine", "--record", "."), "give a folder that is new"),
     ],
 )
 def test_wrong_usage_is_a_sentence(
@@ -148,6 +150,13 @@ def test_choices_that_exclude_each_other(
         doctor(*words)
     assert ended.value.code == 2
     assert "attested-kms doctor: error: " in capsys.readouterr().err
+
+
+def test_a_machine_that_is_a_folder_is_not_recorded(
+    sound: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert doctor("--host", sound, "--record", "elsewhere") == 2
+    assert "is a folder already" in capsys.readouterr().err
 
 
 def test_a_check_is_explained_without_a_machine(capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,7 +79,13 @@ def test_what_is_denied_is_not_read_but_seen(tmp_path: Path) -> None:
 
 
 def test_devices_and_folders_need_no_file(tmp_path: Path) -> None:
-    made = host(tmp_path, devices=["/dev/nsm", "/dev/vsock"], writable=["/root", "/dev/nsm"])
+    made = host(
+        tmp_path,
+        devices=["/dev/nsm", "/dev/vsock"],
+        sockets=["/run/docker.sock"],
+        writable=["/root", "/dev/nsm"],
+    )
+    assert made.look("/run/docker.sock") is PathKind.SOCKET
     assert made.look("/dev/nsm") is PathKind.DEVICE
     assert made.entries("/dev") == ["nsm", "vsock"]
     assert (made.look("/root"), made.entries("/root")) == (PathKind.FOLDER, [])
@@ -119,12 +125,15 @@ def test_commands_say_what_is_written(tmp_path: Path) -> None:
 def test_servers_answer_what_is_written_and_nobody_is_asked(tmp_path: Path) -> None:
     answers = [
         {"url": KMS, "status": 404, "headers": {"Date": "now"}, "body": "no"},
-        {"url": "http://127.0.0.1:1/", "method": "PUT", "status": 200},
+        {"url": "http://127.0.0.1:1/", "method": "PUT"},
+        {"url": "http://127.0.0.1:2/", "unreachable": "nobody is there"},
     ]
     made = host(tmp_path, answers=answers)
     answer = made.fetch(KMS)
     assert (answer.status, answer.headers, answer.body) == (404, {"date": "now"}, b"no")
     assert made.fetch("http://127.0.0.1:1/", method="PUT").status == 200
+    with pytest.raises(Unreachable, match=r"^nobody is there$"):
+        made.fetch("http://127.0.0.1:2/")
     with pytest.raises(Unreachable, match=r"host\.json has no answer of 127\.0\.0\.1:1"):
         made.fetch("http://127.0.0.1:1/")
     with pytest.raises(NetworkNotAsked):
@@ -153,7 +162,8 @@ def test_who_asks_and_when(tmp_path: Path) -> None:
         ('{"format": 1, "environ": {"HOME": "\\u0000"}}', "without the character NUL"),
         ('{"format": 1, "commands": [{"words": []}]}', "a list of the words"),
         ('{"format": 1, "commands": [{"words": ["a"], "stdout": {"base64": "*"}}]}', "base64"),
-        ('{"format": 1, "answers": [{"url": "http://a"}]}', "status is missing"),
+        ('{"format": 1, "answers": [{"status": 200}]}', "url is missing"),
+        ('{"format": 1, "answers": [{"url": "http://a", "status": 99}]}', "a status of HTTP"),
         ('{"format": 1, "environ": {"HOME": "/\\ud800"}}', "half a character"),
         ("[" * 100_000, "host.json"),
     ],
