@@ -1,12 +1,10 @@
 """`nitro-enclaves-allocator`: reserves the CPUs and huge pages that its allocator.yaml says.
 
 It is a bash script on a real instance (bootstrap/nitro-enclaves-allocator), and its ways are kept,
-the odd ones too: without a line `---` it skips the whole file, it does not see a last line that has
-no line feed, a backslash quotes what follows and joins lines, a blank line is an unexpected key,
-numbers that begin with 0 are octal where it calculates with them, and it asks for the largest pages
-first, so that a reservation of 1024 MiB is one page that the first enclave takes whole (reported:
-issue 602). Read and not run: `inferred`, but for its reader of the file and its arithmetic, which
-were run with bash 5.2.
+the odd ones too: how it reads its file (allocator_file), numbers that begin with 0 are octal where
+it calculates with them, and it asks for the largest pages first, so that a reservation of 1024 MiB
+is one page that the first enclave takes whole (reported: issue 602). Read and not run: `inferred`,
+but for its reader of the file and its arithmetic, which were run with bash 5.2.
 """
 
 from __future__ import annotations
@@ -14,10 +12,11 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from simulator.machine.allocator_file import BadFile, read_reservation
 from simulator.machine.cpu_list import BadCpuList, parse_cpu_list
 from simulator.machine.driver import POOL_FILE, Driver, PoolRefused
 from simulator.machine.huge_pages import HugePages
@@ -26,11 +25,7 @@ from simulator.machine.instance import Instance
 CONFIGURATION = "/etc/nitro_enclaves/allocator.yaml"
 
 _SCRIPT = "/usr/bin/nitro-enclaves-allocator"
-_KEYS = ("memory_mib", "cpu_count", "cpu_pool")
-_COMMENT = re.compile(r"\s*#")
-_KEY = re.compile(r"[-_a-z0-9]+", re.IGNORECASE)
 _KIB_PER_MIB = 1024
-_READ_PIECE = re.compile(r"\\?.", re.DOTALL)
 _NOT_OCTAL = re.compile(r"0\d*[89]\d*")
 _MOST_BITS = 63
 
@@ -121,16 +116,13 @@ class _Script:
     errors: list[str] = field(default_factory=list)
 
     def run(self) -> None:
-        configured = self._parse()
-        memory, count, pool = (configured.get(key) for key in _KEYS)
-        if memory is None:
-            raise _Failed("Config error: missing memory reservation (`memory_mib`).")
-        if count is None and pool is None:
-            raise _Failed(
-                "Config error: missing CPU reservation (either `cpu_count` or `cpu_pool`)."
-            )
-        if count is not None and pool is not None:
-            raise _Failed("Config error: `cpu_count` conflicts with `cpu_pool`.")
+        try:
+            reservation = read_reservation(self._content(), self.shown)
+        except BadFile as bad:
+            if bad.has_no_key:
+                self._complain(_LINE_OF_SUBSCRIPT, "CONFIG: bad array subscript")
+            raise _Failed(str(bad)) from None
+        memory, count, pool = reservation.memory, reservation.count, reservation.pool
         self._bring_cpus_online()
         if count is not None:
             self._by_count(count, memory)
@@ -142,38 +134,12 @@ class _Script:
             f"Successfully allocated Nitro Enclaves resources: {memory} MiB, {reserved}"
         )
 
-    def _parse(self) -> dict[str, str]:
+    def _content(self) -> bytes:
         try:
-            # Carriage returns are kept: bash does not know them as part of a line's end.
-            raw = self.file.read_bytes()
+            return self.file.read_bytes()
         except OSError as error:
             self._complain(_LINE_OF_READER, f"{self.shown}: {error.strerror}")
-            raw = b""
-        configured: dict[str, str] = {}
-        started = False
-        for number, line in enumerate(_lines(raw.decode(errors="replace")), start=1):
-            if _COMMENT.match(line):
-                continue
-            if line == "---":
-                started = True
-            elif started:
-                key, value = self._entry(line, number)
-                configured[key] = value
-        return configured
-
-    def _entry(self, line: str, number: int) -> tuple[str, str]:
-        match = _KEY.match(line.partition(":")[0])
-        key = match[0] if match else ""
-        if key not in _KEYS:
-            if not key:
-                self._complain(_LINE_OF_SUBSCRIPT, "CONFIG: bad array subscript")
-            raise _Failed(f"Error in {self.shown}:{number} - unexpected: {key}")
-        value = re.sub(r"^.+:", "", line)
-        value = re.sub(r'\s+"?', "", value, count=1)
-        value = re.sub(r'"?$', "", value, count=1)
-        if not value:
-            raise _Failed(f"Error in {self.shown}:{number} - missing value for {key}")
-        return key, value
+            return b""
 
     def _bring_cpus_online(self) -> None:
         """An empty pool first: the two lines of dmesg at each start that mean nothing."""
@@ -326,20 +292,6 @@ class _Script:
 
     def _complain(self, line: int, text: str) -> None:
         self.errors.append(f"{_SCRIPT}: line {line}: {text}")
-
-
-def _lines(text: str) -> Iterator[str]:
-    """The lines as `while read line` has them.
-
-    It ends at a line without its line feed, before it has seen it.
-    """
-    line = ""
-    for piece in _READ_PIECE.findall(text):
-        if piece == "\n":
-            yield line.rstrip(" \t")
-            line = ""
-        elif piece != "\\\n" and (line or piece not in (" ", "\t")):
-            line += piece[-1]
 
 
 def _rounded(mebibytes: int, page_kib: int) -> int:

@@ -9,6 +9,7 @@ YAML itself is broken PyYAML decides, which differs in rare cases; tags (`!!str`
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,6 +62,11 @@ def check(target: Target, file: Path, names: Names, log: Log) -> Address:
     raise Failed("The given address and port are not allowed")
 
 
+def named(content: bytes) -> Iterator[tuple[str, int]]:
+    """The addresses and ports of a file, without any lookup; Failed, Panic where the proxy ends."""
+    yield from map(_entry, _services(_decoded(content)))
+
+
 def _content(file: Path) -> str:
     try:
         with file.open("rb") as opened:
@@ -69,6 +75,10 @@ def _content(file: Path) -> str:
         raise Failed("Could not read the file") from error
     except (OSError, ValueError) as error:
         raise Failed("Could not open the file") from error
+    return _decoded(content)
+
+
+def _decoded(content: bytes) -> str:
     try:
         return content.decode()
     except UnicodeDecodeError as error:
