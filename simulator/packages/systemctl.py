@@ -199,8 +199,8 @@ def _start_proxy(machine: Machine) -> int:
         machine.path,
         PROXY.name,
         lambda: complain(
-            f"systemctl (attested-kms): {PROXY.name} has not begun to listen yet: it looks up the "
-            "names of its allowlist, one after the other"
+            f"systemctl (attested-kms): {PROXY.name} does not listen yet: it looks names up, and "
+            "is started again where it fails, five times in all"
         ),
     )
     if kept is None:
