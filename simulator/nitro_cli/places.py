@@ -10,7 +10,8 @@ root.pem      the root of that PKI, to hand out
 enclaves/     the files of enclaves that run
 vsock/        the fabric: a vsock address is `CID_PORT.sock`
 images/       container images by name, as a Docker engine would hold them
-packages.json which packages are installed; services.json, journal.log: what their units do
+packages.json which packages are installed; services.json, journal.log: what their units do;
+              nitro-enclaves-vsock-proxy.service.{json,lock}: the one that has a process
 catalogue.txt more names that dnf is to know; whoever wants them writes it
 shell/        what scripts have written to this system's folders (attested-kms machine shell)
 root/         the instance's own files, at their real paths: root/var/log/nitro_enclaves, ...

@@ -198,9 +198,9 @@ def _start_proxy(machine: Machine) -> int:
     kept = unit_process.start(
         machine.path,
         PROXY.name,
-        lambda: complain(
-            f"systemctl (attested-kms): {PROXY.name} does not listen yet: it looks names up, and "
-            "is started again where it fails, five times in all"
+        lambda: notice(
+            f"{PROXY.name} does not listen yet: it looks names up, and is started again where it "
+            "fails, five times in all"
         ),
     )
     if kept is None:

@@ -72,7 +72,9 @@ def need_boot() -> None:
         pytest.skip(f"no enclave boots here: {error}")
 
 
-@pytest.mark.parametrize("name", ["nitro-cli", "machine", "eif", "packages", "doctor"])
+@pytest.mark.parametrize(
+    "name", ["nitro-cli", "machine", "eif", "packages", "instance", "vsock-proxy", "doctor"]
+)
 def test_a_reference_is_true(name: str, environment: Mapping[str, str], tmp_path: Path) -> None:
     how_to: HowTo = read(REFERENCE / f"{name}.md")
     assert how_to.steps
