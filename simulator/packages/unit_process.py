@@ -14,7 +14,7 @@ import select
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -112,7 +112,8 @@ def stop(machine: Path, unit: str) -> bool:
     """End it and its keeper, and wait for them; whether they ran. Raises OSError."""
     with _keeper(machine, unit) as keeper:
         if keeper is not None:
-            os.kill(keeper, signal.SIGTERM)
+            with suppress(ProcessLookupError):  # It ends just now.
+                os.kill(keeper, signal.SIGTERM)
             with lock_file(machine, unit).open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
     state_file(machine, unit).unlink(missing_ok=True)

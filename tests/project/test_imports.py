@@ -91,6 +91,8 @@ def test_nitro_cli_imports_the_standard_library_only() -> None:
         for name in (
             *("nitro_cli.main", "nitro_cli.allocator_command", "machine.making"),
             *("packages.dnf", "packages.rpm", "packages.systemctl"),
+            *("instance.sudo", "instance.rust", "instance.compiler", "instance.usermod"),
+            *("instance.journalctl", "instance.dmesg"),
             *(f"nitro_cli.{name}" for name in modules),
         )
     )
