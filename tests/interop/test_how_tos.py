@@ -26,6 +26,7 @@ from tests.interop.how_to import FOLDER, HowTo, as_shown, follow, is_as_shown, r
 
 PROGRAMS = {
     "aws-cli": ("bash", "python3", "curl", "openssl"),
+    "bare-instance": ("bash", "python3"),
     "deployment-scripts": ("bash", "jq", "python3"),
     "go": ("bash", "go"),
     "javascript": ("bash", "node", "npm"),
@@ -38,7 +39,7 @@ PROGRAMS = {
 LIBRARIES = {"run-c": ("libcrypto", "libssl")}
 """What pkg-config must know for each page."""
 
-BOOTS = ("deployment-scripts",)
+BOOTS = ("bare-instance", "deployment-scripts")
 """The pages that boot enclaves."""
 
 

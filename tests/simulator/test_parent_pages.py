@@ -20,7 +20,7 @@ from simulator import cli
 from simulator.environment import without_aws
 from simulator.interpose.probe import NoRung, probe
 from simulator.nitro_cli.places import VARIABLE
-from tests.interop.how_to import HowTo, as_shown, follow, is_as_shown, read
+from tests.interop.how_to import FOLDER, HowTo, as_shown, follow, is_as_shown, read
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -78,6 +78,14 @@ def need_boot() -> None:
 def test_a_reference_is_true(name: str, environment: Mapping[str, str], tmp_path: Path) -> None:
     how_to: HowTo = read(REFERENCE / f"{name}.md")
     assert how_to.steps
+    steps = zip(follow(how_to, tmp_path, environment), as_shown(how_to), strict=True)
+    for went, said in steps:
+        assert is_as_shown(went.shown, said.shown), f"{went.commands}\n{went.shown}"
+
+
+def test_a_bare_instance_gets_its_enclave(environment: Mapping[str, str], tmp_path: Path) -> None:
+    need_boot()
+    how_to = read(FOLDER / "bare-instance.md")
     steps = zip(follow(how_to, tmp_path, environment), as_shown(how_to), strict=True)
     for went, said in steps:
         assert is_as_shown(went.shown, said.shown), f"{went.commands}\n{went.shown}"
