@@ -1,0 +1,1 @@
+"""The commands of `attested-kms ssm`, one module each, as `simulator.commands.eif_commands`."""

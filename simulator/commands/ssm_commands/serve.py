@@ -1,0 +1,74 @@
+"""`attested-kms ssm serve`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from pathlib import Path
+
+from simulator.commands import CommandFailed, show
+from simulator.commands.serve import port
+
+HELP = "be Systems Manager for a simulated machine"
+DESCRIPTION = (
+    "Run Systems Manager's Run Command for a simulated machine until it is interrupted: scripts "
+    "sent with AWS-RunShellScript run there as the agent runs them. They are real processes of "
+    "yours. When it is ready it prints one JSON line with ssm_endpoint, region, instance_id, "
+    "aws_access_key_id and aws_secret_access_key; only requests with that access key are answered."
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Which machine, where, and what goes wrong."""
+    parser.add_argument(
+        "--machine",
+        type=Path,
+        metavar="FOLDER",
+        help="the machine (default: that of ATTESTED_KMS_MACHINE, or this user's own)",
+    )
+    parser.add_argument(
+        "--port",
+        type=port,
+        default=0,
+        help="TCP port of 127.0.0.1; 0 (the default) chooses a free one",
+    )
+    parser.add_argument("--region", metavar="NAME", help="the Region (default: the machine's)")
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="TARGET=ACTION",
+        help="let something go wrong: N=lost, N=twice, N=delay:SECONDS, N=unseen:CALLS of the Nth "
+        "command (or each), agent=offline; may be repeated",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    from simulator.environment import away_from_aws
+    from simulator.systems_manager.faults import BadFault
+    from simulator.systems_manager.instance import NoInstance
+    from simulator.systems_manager.server import serving
+
+    signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        with (
+            away_from_aws(),
+            serving(
+                options.machine,
+                port=options.port,
+                region=options.region,
+                faults=options.fault,
+            ) as served,
+        ):
+            show(served.to_json())
+            signal.sigwait(signals)
+    except (BadFault, NoInstance) as error:
+        raise CommandFailed(str(error), exit_code=2) from error
+    except OSError as error:
+        raise CommandFailed(
+            f"Port {options.port} of 127.0.0.1 cannot be used ({error.strerror or error}); give "
+            "another --port, or 0 for any free one."
+        ) from error
+    return 0
