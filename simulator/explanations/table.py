@@ -15,6 +15,7 @@ from simulator.explanations import (
     recipient,
     requests,
     servers,
+    systems_manager,
 )
 from simulator.explanations.model import Explanation
 
@@ -31,6 +32,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     *nitro_cli.EXPLANATIONS,
     *allocator.EXPLANATIONS,
     *host.EXPLANATIONS,
+    *systems_manager.EXPLANATIONS,
 )
 
 BY_ID = {explanation.id: explanation for explanation in EXPLANATIONS}

@@ -5,11 +5,12 @@ replies on standard output (`messages`). When its standard input ends it kills e
 came of its scripts, and ends, so that nothing outlives the service, however that ends.
 
 Truth: amazon-ssm-agent (mainline of October 2024), executers.go, executers_unix.go, runscript.go,
-pluginutil_unix.go, runpluginutil.go; read, not run. Standard library only.
+pluginutil_unix.go, runpluginutil.go, appconfig; read, not run. Standard library only.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import selectors
@@ -32,10 +33,16 @@ from simulator.systems_manager.output import Stream, as_text, combined
 SCRIPT = "_script.sh"
 _READABLE = selectors.EVENT_READ
 _READ = 1 << 16
+BROKER_MODULE = b"simulator.machine.broker"
+"""In the command line of a broker (`simulator.nitro_cli.connection`)."""
+_AT_ONCE = 5
+"""How many commands run at a time (DefaultCommandWorkersLimit); the others wait."""
 _MODE = 0o700
 _KILLED = 137
 """128 + SIGKILL (CommandStoppedPreemptivelyExitCode). A script that ends with it by itself is
 reported as timed out as well (pluginutil_unix.go, GetStatus)."""
+_REBOOT = 194
+"""Asks for a reboot, after which the agent runs the script once more. Not simulated."""
 _SUCCEEDED_AT_ONCE, _FAILED_AT_ONCE = 168, 169
 _SKIPPED = {
     _SUCCEEDED_AT_ONCE: "\nStep exited with code 168. Therefore, marking step as succeeded. "
@@ -103,10 +110,14 @@ class Agent:
         self._selector = selectors.DefaultSelector()
         self._scripts: dict[str, _Script] = {}
         self._delayed: list[tuple[float, Run]] = []
+        """What comes later, with the moment."""
+        self._waiting: list[Run] = []
         self._received = b""
 
     def serve(self) -> None:
         """Run what comes until there is no more to come."""
+        # Whoever started this process may hold signals back; scripts have them all.
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         if sys.platform == "linux":
             kernel.adopt_orphans()
         ours, theirs = socket.socketpair()
@@ -133,12 +144,14 @@ class Agent:
             else:
                 self._read(*key.data)
         now = time.monotonic()
-        due = [run for moment, run in self._delayed if moment <= now]
-        self._delayed = [(moment, run) for moment, run in self._delayed if moment > now]
-        for run in due:
-            self._start(run)
         for script in list(self._scripts.values()):
             self._look_after(script, now)
+        for run in (run for moment, run in self._delayed if moment <= now):
+            self._waiting.append(run)
+            _reply(Reply(command_id=run.command_id, result=Result.IN_PROGRESS))
+        self._delayed = [(moment, run) for moment, run in self._delayed if moment > now]
+        while self._waiting and len(self._scripts) < _AT_ONCE:
+            self._start(self._waiting.pop(0))
         self._reap()
         return goes_on
 
@@ -161,11 +174,11 @@ class Agent:
 
     def _start(self, run: Run) -> None:
         began = time.time()
-        _reply(Reply(command_id=run.command_id, result=Result.IN_PROGRESS, began=began))
         try:
             script = _Script(run)
-        except OSError as error:
-            _reply(_not_started(run, error, began))
+        except (OSError, ValueError) as error:  # A path that is none is a ValueError.
+            number = error.errno if isinstance(error, OSError) else None
+            _reply(_not_started(run, number or errno.EINVAL, began))
             return
         self._scripts[run.command_id] = script
         for name, pipe in script.open.items():
@@ -189,22 +202,13 @@ class Agent:
             self._stop(script, Result.TIMED_OUT)
 
     def _cancel(self, command_id: str) -> None:
-        waiting = [run for _, run in self._delayed if run.command_id == command_id]
+        coming = [*self._waiting, *(run for _, run in self._delayed)]
+        self._waiting = [run for run in self._waiting if run.command_id != command_id]
         self._delayed = [pair for pair in self._delayed if pair[1].command_id != command_id]
-        for run in waiting:
-            moment = time.time()
-            _reply(
-                Reply(
-                    command_id=run.command_id,
-                    result=Result.CANCELLED,
-                    code=1,
-                    began=moment,
-                    ended=moment,
-                )
-            )
-        script = self._scripts.get(command_id)
-        if script is not None:
-            self._stop(script, Result.CANCELLED)
+        if command_id in self._scripts:
+            self._stop(self._scripts[command_id], Result.CANCELLED)
+        elif any(run.command_id == command_id for run in coming):
+            _reply(_not_begun(command_id))
 
     def _stop(self, script: _Script, result: Result) -> None:
         script.kill()
@@ -235,13 +239,25 @@ class Agent:
 
 
 def _end_descendants() -> None:
-    while living := list(children(os.getpid())):
+    """Kill what came of scripts, but for the machine's broker.
+
+    `nitro-cli` starts that one, and enclaves live in it; it is the machine's, as on an instance,
+    where enclaves outlive the agent.
+    """
+    while living := [process for process in children(os.getpid()) if not _is_broker(process)]:
         for process in living:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         for process in living:
             with suppress(ChildProcessError):
                 os.waitpid(process, 0)
+
+
+def _is_broker(process: int) -> bool:
+    try:
+        return BROKER_MODULE in Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _reply(reply: Reply) -> None:
@@ -258,6 +274,8 @@ def _ended(script: _Script, status: int) -> Reply:
     if code == _KILLED:
         return _report(script, Result.TIMED_OUT, code)
     reason = f"exit status {code}" if status > 0 else f"signal: {_signal_name(-status)}"
+    if code == _REBOOT:
+        reason += " [attested-kms: 194 asks for a reboot, which is not simulated]"
     stderr = script.streams["stderr"].plus(f"failed to run commands: {reason}".encode())
     script.streams["stderr"] = Stream() if code == _SUCCEEDED_AT_ONCE else stderr
     result = Result.SUCCESS if code == _SUCCEEDED_AT_ONCE else Result.FAILED
@@ -283,9 +301,9 @@ def _report(script: _Script, result: Result, code: int) -> Reply:
     )
 
 
-def _not_started(run: Run, error: OSError, began: float) -> Reply:
+def _not_started(run: Run, number: int, began: float) -> Reply:
     """The reply where the shell did not start: Go names the shell, whatever is missing."""
-    reason = os.strerror(error.errno or 0).lower()
+    reason = os.strerror(number).lower()
     text = Stream().plus(f"failed to run commands: fork/exec /usr/bin/sh: {reason}".encode())
     return Reply(
         command_id=run.command_id,
@@ -298,10 +316,17 @@ def _not_started(run: Run, error: OSError, began: float) -> Reply:
     )
 
 
+def _not_begun(command_id: str) -> Reply:
+    """The reply for a command that was cancelled before it ran (iohandler.go, MarkAsCancelled)."""
+    now = time.time()
+    return Reply(command_id=command_id, result=Result.CANCELLED, code=1, began=now, ended=now)
+
+
 def _signal_name(number: int) -> str:
     """As Go calls a signal (syscall, zerrors_linux_amd64.go), where libc says the same."""
     return (signal.strsignal(number) or f"signal {number}").lower()
 
 
 if __name__ == "__main__":
-    Agent().serve()
+    with suppress(BrokenPipeError):  # Whoever listened has gone; so has standard input's end.
+        Agent().serve()

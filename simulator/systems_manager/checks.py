@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -41,11 +42,12 @@ class Request:
     operation: str
     body: object
     """The JSON value that came; None where it was not JSON."""
-    account: str
     instance_id: str
     """The one managed instance."""
     command: Callable[[str], RunCommand | None]
     """The command of an id."""
+    parameter: Callable[[str], str | None]
+    """The value of a parameter in Parameter Store."""
 
     @cached_property
     def members(self) -> Mapping[str, Any]:
@@ -136,6 +138,17 @@ def bad_parameters(request: Request) -> str | None:
     return None
 
 
+def unknown_reference(request: Request) -> str | None:
+    names = document.references(request.parameters)
+    unknown = [name for name in names if request.parameter(name) is None]
+    if not unknown:
+        return None
+    return (
+        f"The script refers to {unknown[0]} with {{{{ssm:...}}}}, and Parameter Store has no such "
+        "parameter that is no SecureString."
+    )
+
+
 def too_large(request: Request) -> str | None:
     size = document.size(request.parameters)
     if size <= SIZE_LIMIT:
@@ -148,9 +161,7 @@ def too_large(request: Request) -> str | None:
 
 def unmanaged_instance(request: Request) -> str | None:
     unmanaged = [name for name in request.instance_ids if name != request.instance_id]
-    if not unmanaged:
-        return None
-    return f"{', '.join(unmanaged)}]] not in a valid state for account {request.account}"
+    return ", ".join(unmanaged) or None
 
 
 def not_simulated(request: Request) -> str | None:
@@ -176,9 +187,7 @@ def no_invocation(request: Request) -> str | None:
     command = request.command(request.members["CommandId"])
     if command is None or request.members["InstanceId"] != request.instance_id:
         return "no such invocation"
-    command.invocation.asked += 1
-    seen = command.invocation.asked > command.invocation.fault.unseen_calls
-    return None if seen else "not to be seen yet"
+    return None if command.invocation.is_there() else "not to be seen yet"
 
 
 def other_plugin(request: Request) -> str | None:
@@ -204,6 +213,18 @@ def other_filter(request: Request) -> str | None:
     keys += [one["key"] for one in request.members.get("InstanceInformationFilterList", ())]
     other = [key for key in keys if key not in INSTANCE_FILTERS]
     return f"The filter {other[0]} is not simulated." if other else None
+
+
+def bad_filter_value(request: Request) -> str | None:
+    if request.operation not in ("ListCommands", "ListCommandInvocations"):
+        return None
+    for one in request.members.get("Filters", ()):
+        if one["key"] in ("InvokedAfter", "InvokedBefore"):
+            try:
+                datetime.fromisoformat(one["value"])
+            except ValueError:
+                return f"{one['key']} is {one['value']!r}, not a time as 2026-01-27T00:00:00Z."
+    return None
 
 
 def bad_token(request: Request) -> str | None:

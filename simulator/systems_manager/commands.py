@@ -10,7 +10,7 @@ import enum
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.ssm.models import Command
@@ -21,7 +21,11 @@ from simulator.systems_manager.messages import Reply, Result
 
 
 class State(enum.Enum):
-    """Of an invocation, by StatusDetails."""
+    """Of an invocation, by StatusDetails.
+
+    Those of the two timeouts are written as the filters of ListCommandInvocations name them
+    (CommandFilter); the pages print them with spaces.
+    """
 
     PENDING = "Pending"
     DELAYED = "Delayed"
@@ -69,6 +73,10 @@ _NO_NOTIFICATION: Mapping[str, Any] = {
     "NotificationEvents": [],
     "NotificationType": "",
 }
+_NO_CLOUDWATCH: Mapping[str, Any] = {
+    "CloudWatchLogGroupName": "",
+    "CloudWatchOutputEnabled": False,
+}
 
 
 @dataclass(slots=True)
@@ -76,12 +84,19 @@ class Invocation:
     """What became of a command on its one instance."""
 
     state: State
+    delivery_seconds: int
+    """How long it may take to come to the agent."""
     expires: float
     """Seconds since the epoch, after which the command is not delivered any more."""
     fault: CommandFault
     reply: Reply | None = None
     asked: int = 0
-    """How often GetCommandInvocation was called."""
+    """How often it was asked for."""
+
+    def is_there(self) -> bool:
+        """Whether it is seen by who asks for it now."""
+        self.asked += 1
+        return self.asked > self.fault.unseen_calls
 
     def take(self, reply: Reply) -> None:
         """Note what the agent says, unless nothing can come any more."""
@@ -112,19 +127,30 @@ class RunCommand(Command):  # type: ignore[misc]  # moto ships no types.
     """moto's command, on one instance, as the agent has replied."""
 
     invocation: Invocation
+    document_version = "$DEFAULT"
+
+    def sent_object(self) -> dict[str, Any]:
+        """The Command of SendCommand, whose counts are 0 (moto; so is the run cited above)."""
+        counts = ("TargetCount", "CompletedCount", "ErrorCount", "DeliveryTimedOutCount")
+        return {**self.response_object(), **dict.fromkeys(counts, 0)}
 
     def _get_instance_ids_from_targets(self) -> list[str]:
         """None: they are named. moto would take every instance of its EC2."""
         return []
 
     def response_object(self) -> dict[str, Any]:
-        """The Command of SendCommand and ListCommands."""
+        """The Command of ListCommands."""
         state = self.invocation.state
         failed = state in (State.FAILED, State.EXECUTION_TIMED_OUT)
+        timeout = int(document.only(self.parameters, "executionTimeout"))
         return {
             **super().response_object(),
-            "DocumentVersion": "$DEFAULT",
+            # Delivery and execution together, as stephane-devops/pingMeCdkTransitGateway shows it.
+            "ExpiresAfter": self.expires_after + timedelta(seconds=timeout),
+            "InstanceIds": [] if self.targets else self.instance_ids,
+            "DocumentVersion": self.document_version,
             "NotificationConfig": _NO_NOTIFICATION,
+            "CloudWatchOutputConfig": _NO_CLOUDWATCH,
             "Status": "Pending" if state is State.DELAYED else state.status,
             "StatusDetails": "Pending" if state is State.DELAYED else state.value,
             "TargetCount": 1,
@@ -136,14 +162,13 @@ class RunCommand(Command):  # type: ignore[misc]  # moto ships no types.
     def get_invocation(self, instance_id: str, plugin_name: str | None) -> dict[str, Any]:
         """The answer of GetCommandInvocation."""
         invocation = self.invocation
-        reply, finished = invocation.reply, invocation.finished
-        began = reply.began if reply is not None else 0.0
+        finished = invocation.finished
         elapsed = finished.ended - finished.began if finished is not None else 0.0
         return {
             **super().get_invocation(instance_id, plugin_name),
-            "DocumentVersion": "$DEFAULT",
+            "DocumentVersion": self.document_version,
             "ResponseCode": invocation.code,
-            "ExecutionStartDateTime": _written(began) if reply is not None else "",
+            "ExecutionStartDateTime": _written(finished.began) if finished is not None else "",
             "ExecutionElapsedTime": f"PT{elapsed:.3f}S" if finished is not None else "",
             "ExecutionEndDateTime": _written(finished.ended) if finished is not None else "",
             "Status": invocation.state.status,
@@ -152,10 +177,7 @@ class RunCommand(Command):  # type: ignore[misc]  # moto ships no types.
             "StandardOutputUrl": "",
             "StandardErrorContent": finished.stderr[:_STDERR_LIMIT] if finished is not None else "",
             "StandardErrorUrl": "",
-            "CloudWatchOutputConfig": {
-                "CloudWatchLogGroupName": "",
-                "CloudWatchOutputEnabled": False,
-            },
+            "CloudWatchOutputConfig": _NO_CLOUDWATCH,
         }
 
     def listed(self, *, details: bool) -> dict[str, Any]:
@@ -167,7 +189,7 @@ class RunCommand(Command):  # type: ignore[misc]  # moto ships no types.
             "InstanceName": "",
             "Comment": self.comment,
             "DocumentName": self.document_name,
-            "DocumentVersion": "$DEFAULT",
+            "DocumentVersion": self.document_version,
             "RequestedDateTime": self.requested_date_time,
             "Status": state.status,
             "StatusDetails": state.value,
@@ -175,10 +197,7 @@ class RunCommand(Command):  # type: ignore[misc]  # moto ships no types.
             "StandardErrorUrl": "",
             "ServiceRole": "",
             "NotificationConfig": _NO_NOTIFICATION,
-            "CloudWatchOutputConfig": {
-                "CloudWatchLogGroupName": "",
-                "CloudWatchOutputEnabled": False,
-            },
+            "CloudWatchOutputConfig": _NO_CLOUDWATCH,
             "CommandPlugins": [],
         }
         if details and state not in _UNDELIVERED:
@@ -189,9 +208,8 @@ class RunCommand(Command):  # type: ignore[misc]  # moto ships no types.
         invocation = self.invocation
         finished = invocation.finished
         times: dict[str, datetime] = {}
-        if invocation.reply is not None:
-            times["ResponseStartDateTime"] = datetime.fromtimestamp(invocation.reply.began, UTC)
         if finished is not None:
+            times["ResponseStartDateTime"] = datetime.fromtimestamp(finished.began, UTC)
             times["ResponseFinishDateTime"] = datetime.fromtimestamp(finished.ended, UTC)
         return {
             "Name": document.PLUGIN,

@@ -7,7 +7,8 @@ allowed patterns, and its one step, aws:runShellScript. Its description is ours.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 NAME = "AWS-RunShellScript"
@@ -52,18 +53,36 @@ CONTENT = json.dumps(
     }
 )
 
+_REFERENCE = re.compile(r"\{\{ *ssm:([/\w.:-]+) *\}\}", re.ASCII)
 _DEFAULT_TIMEOUT = 3600
 _TIMEOUTS = range(5, 172_800 + 1)
 
 
 def size(parameters: Mapping[str, Sequence[str]]) -> int:
     """Bytes of the document with what the parameters add to it."""
-    added = (
-        len(value.encode(errors="surrogatepass"))
-        for values in parameters.values()
-        for value in values
-    )
-    return len(CONTENT) + sum(added)
+    values = (value for values in parameters.values() for value in values)
+    return len(CONTENT) + sum(len(value.encode(errors="surrogatepass")) for value in values)
+
+
+def references(parameters: Mapping[str, Sequence[str]]) -> Sequence[str]:
+    """The parameters of Parameter Store that the values refer to: `{{ssm:NAME}}`.
+
+    Other references are none: the values take the place of `{{ commands }}` and the like as they
+    are, and what stands in them is not looked at again (parameters.go, ReplaceParameters).
+    """
+    values = (value for values in parameters.values() for value in values)
+    return [name for value in values for name in _REFERENCE.findall(value)]
+
+
+def resolved(
+    parameters: Mapping[str, Sequence[str]], value_of: Callable[[str], str | None]
+) -> Mapping[str, Sequence[str]]:
+    """The parameters with such references replaced (parameterstore.go, Resolve)."""
+
+    def replaced(value: str) -> str:
+        return _REFERENCE.sub(lambda found: value_of(found[1]) or "", value)
+
+    return {name: [replaced(value) for value in values] for name, values in parameters.items()}
 
 
 def only(parameters: Mapping[str, Sequence[str]], name: str) -> str:

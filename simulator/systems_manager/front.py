@@ -39,12 +39,15 @@ class RunCommandResponse(SimpleSystemManagerResponse):  # type: ignore[misc]  # 
     def call_action(self) -> Any:
         """Answer the request. Raises SsmRefusal."""
         body = self.body if isinstance(self.body, bytes) else str(self.body).encode()
+        operation = self._get_action()
+        if operation not in rules.ALL:
+            return super().call_action()
         self.request = Request(
-            operation=self._get_action(),
+            operation=operation,
             body=decode_json(body),
-            account=self.service.account,
             instance_id=self.service.instance.instance_id,
             command=self.service.command,
+            parameter=self.service.parameter,
         )
         refused = rules.refusal(self.request)
         if refused is not None:
@@ -73,7 +76,8 @@ class RunCommandResponse(SimpleSystemManagerResponse):  # type: ignore[misc]  # 
     def list_command_invocations(self) -> ActionResult:
         """ListCommandInvocations, which moto has not."""
         details = self.request.members.get("Details") is True
-        chosen = [one.listed(details=details) for one in self._chosen()]
+        seen = [one for one in self._chosen() if one.invocation.is_there()]
+        chosen = [one.listed(details=details) for one in seen]
         return self._page("CommandInvocations", [one for one in chosen if self._passes(one)])
 
     def describe_instance_information(self) -> ActionResult:
@@ -131,7 +135,8 @@ _DESCRIBED = {"InstanceIds": "InstanceId", "PlatformTypes": "PlatformType"}
 
 
 def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _requested(listed: Mapping[str, Any]) -> datetime:
@@ -142,7 +147,7 @@ def _requested(listed: Mapping[str, Any]) -> datetime:
 _FILTERS: Mapping[str, Callable[[Mapping[str, Any], str], bool]] = {
     "InvokedAfter": lambda listed, value: _requested(listed) > _moment(value),
     "InvokedBefore": lambda listed, value: _requested(listed) < _moment(value),
-    "Status": lambda listed, value: listed["Status"] == value,
+    "Status": lambda listed, value: value in (listed["Status"], listed["StatusDetails"]),
     "DocumentName": lambda listed, value: listed["DocumentName"] == value,
     "ExecutionStage": lambda listed, value: (
         (listed["Status"] in _EXECUTING) == (value == "Executing")

@@ -76,14 +76,17 @@ class Instance:
             folder.mkdir(parents=True, exist_ok=True)
             return folder
         simulated = self.machine.on_instance(asked)
-        return simulated if simulated.is_dir() else Path(asked)
+        try:
+            return simulated if simulated.is_dir() else Path(asked)
+        except OSError:  # Such as a name that is too long: it is the agent's to say so.
+            return Path(asked)
 
 
 @contextmanager
-def found(folder: Path | None) -> Iterator[Instance]:
+def found(folder: Path | None, region: str | None) -> Iterator[Instance]:
     """The machine in `folder`, or that which the environment names, with its shims.
 
-    Raises NoInstance.
+    `region` is where it is, unless it is where the machine says. Raises NoInstance.
     """
     try:
         machine = MachineFolder.locate(os.environ, folder)
@@ -93,7 +96,7 @@ def found(folder: Path | None) -> Iterator[Instance]:
     with TemporaryDirectory(prefix="attested-kms-ssm-") as temporary:
         shims = Path(temporary, "shims")
         _write_shims(shims, machine)
-        yield Instance(machine, configuration.instance_id, configuration.region, shims)
+        yield Instance(machine, configuration.instance_id, region or configuration.region, shims)
 
 
 def _write_shims(folder: Path, machine: MachineFolder) -> None:

@@ -14,7 +14,11 @@ from typing import Any
 
 
 class Result(enum.Enum):
-    """What the agent says of a command."""
+    """What the agent says of a command: that it has come, and how it ended.
+
+    When a script began it says with its end, as the real one does, which sends a result after each
+    step (runpluginutil.go).
+    """
 
     IN_PROGRESS = "InProgress"
     SUCCESS = "Success"

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from moto.core import DEFAULT_ACCOUNT_ID
+
 from kms_fake.errors import our_text
 from kms_fake.evidence import Evidence
 from simulator.systems_manager import checks
@@ -31,30 +33,28 @@ PAGED = LISTS | DESCRIBE
 ALL = SEND | GET | CANCEL | PAGED
 """The operations that this service answers itself; the others are moto's."""
 
+ACCOUNT = DEFAULT_ACCOUNT_ID
 _MODEL = "service model of Systems Manager (botocore, ssm/2014-11-06)"
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """One row of the table."""
+class Row:
+    """One reason to refuse."""
 
     id: str
     exception: str
     """The AWS exception type."""
     text: str | None
     """The message; `{}` stands for what was found; None where the real text is unknown."""
-    refuses: Callable[[Request], str | None]
-    """What it found wrong, in words for the user or as the text's `{}`; None to let pass."""
     type_evidence: Evidence
     text_evidence: Evidence
     order_evidence: Evidence
     """How sure it is that this row comes after the one before it."""
     source: str
-    operations: frozenset[str] = ALL
     http_status: int = 400
 
     def refuse(self, found: str) -> SsmRefusal:
-        """The error that a client gets for what the check found."""
+        """The error that a client gets for what was found."""
         if self.text is not None:
             message = self.text.replace("{}", found)
         elif self.source == LIMIT:
@@ -64,92 +64,187 @@ class Rule:
         return SsmRefusal(self.exception, message, self.http_status, self.id)
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A row that looks at a request to an operation of this service."""
+
+    row: Row
+    refuses: Callable[[Request], str | None]
+    """What it found wrong, in words for the user or as the text's `{}`; None to let pass."""
+    operations: frozenset[str] = ALL
+
+
+REQUEST = Row(
+    "ssm.request", "SerializationException", None, _INFERRED, _UNKNOWN, _INFERRED,
+    "json 1.1 protocol of AWS services",
+)  # fmt: skip
+NO_CREDENTIALS = Row(
+    "ssm.authentication", "MissingAuthenticationTokenException", "Missing Authentication Token",
+    _INFERRED, _INFERRED, _INFERRED, "Common Errors of AWS services",
+)  # fmt: skip
+ACCESS_KEY = Row(
+    "ssm.access-key", "UnrecognizedClientException",
+    "The security token included in the request is invalid.", _REPORTED, _REPORTED, _INFERRED,
+    "aws-samples/cloud9-to-power-vscode-blog issue 7; coveooss/spring-boot-parameter-store-"
+    "integration issue 3",
+)  # fmt: skip
+OPERATION = Row(
+    "ssm.operation", "UnknownOperationException", None, _INFERRED, _UNKNOWN, _INFERRED,
+    "json 1.1 protocol of AWS services",
+)  # fmt: skip
+MOTO = Row(
+    "ssm.moto", "InternalServerError", None, _UNKNOWN, _UNKNOWN, _UNKNOWN, LIMIT, http_status=500
+)
+FRONT = (NO_CREDENTIALS, ACCESS_KEY, REQUEST, OPERATION, MOTO)
+"""What is refused before any operation is asked, in this order."""
+
 RULES: tuple[Rule, ...] = (
     Rule(
-        "ssm.object", "SerializationException", None, checks.not_an_object,
-        _INFERRED, _UNKNOWN, _INFERRED, "json 1.1 protocol of AWS services",
+        Row(
+            "ssm.object", "SerializationException", None, _INFERRED, _UNKNOWN, _INFERRED,
+            "json 1.1 protocol of AWS services",
+        ),
+        checks.not_an_object,
     ),
     Rule(
-        "ssm.member-type", "SerializationException", None, checks.wrong_type,
-        _INFERRED, _UNKNOWN, _INFERRED, f"json 1.1 protocol; {_MODEL}",
+        Row(
+            "ssm.member-type", "SerializationException", None, _INFERRED, _UNKNOWN, _INFERRED,
+            f"json 1.1 protocol; {_MODEL}",
+        ),
+        checks.wrong_type,
     ),
     Rule(
-        "ssm.constraint", "ValidationException", "{}", checks.violations,
-        _REPORTED, _REPORTED, _INFERRED,
-        "aws/aws-cli issue 7048 (a pattern; the others have the form that KMS gives them)",
+        Row(
+            "ssm.constraint", "ValidationException", "{}", _REPORTED, _REPORTED, _INFERRED,
+            "aws/aws-cli issue 7048 (a pattern; the others have the form that KMS gives them)",
+        ),
+        checks.violations,
     ),
     Rule(
-        "ssm.no-target", "ValidationException", None, checks.no_target,
-        _UNKNOWN, _UNKNOWN, _UNKNOWN, f"{_MODEL}: Targets is required without InstanceIds",
-        operations=SEND,
+        Row(
+            "ssm.no-target", "ValidationException", None, _UNKNOWN, _UNKNOWN, _UNKNOWN,
+            f"{_MODEL}: Targets is required without InstanceIds",
+        ),
+        checks.no_target, SEND,
     ),
     Rule(
-        "ssm.duplicate-instance", "DuplicateInstanceId", "", checks.duplicate_instance,
-        _DOCUMENTED, _INFERRED, _UNKNOWN, f"{_MODEL}: the type has no message",
-        operations=SEND | CANCEL,
+        Row(
+            "ssm.duplicate-instance", "DuplicateInstanceId", "", _DOCUMENTED, _INFERRED, _UNKNOWN,
+            f"{_MODEL}: the type has no message",
+        ),
+        checks.duplicate_instance, SEND | CANCEL,
     ),
     Rule(
-        "ssm.document", "InvalidDocument", None, checks.other_document,
-        _DOCUMENTED, _UNKNOWN, _UNKNOWN, f"{_MODEL}: the document does not exist", operations=SEND,
+        Row(
+            "ssm.document", "InvalidDocument", None, _DOCUMENTED, _UNKNOWN, _UNKNOWN,
+            f"{_MODEL}: the document does not exist",
+        ),
+        checks.other_document, SEND,
     ),
     Rule(
-        "ssm.document-version", "InvalidDocumentVersion", None, checks.other_version,
-        _DOCUMENTED, _UNKNOWN, _UNKNOWN, _MODEL, operations=SEND,
+        Row(
+            "ssm.document-version", "InvalidDocumentVersion", None, _DOCUMENTED, _UNKNOWN, _UNKNOWN,
+            _MODEL,
+        ),
+        checks.other_version, SEND,
     ),
     Rule(
-        "ssm.parameters", "InvalidParameters", None, checks.bad_parameters,
-        _DOCUMENTED, _UNKNOWN, _UNKNOWN,
-        f"{_MODEL}: all required parameters, and none that the document does not define",
-        operations=SEND,
+        Row(
+            "ssm.parameters", "InvalidParameters", None, _DOCUMENTED, _UNKNOWN, _UNKNOWN,
+            f"{_MODEL}: all required parameters, and none that the document does not define",
+        ),
+        checks.bad_parameters, SEND,
     ),
     Rule(
-        "ssm.size", "MaxDocumentSizeExceeded", None, checks.too_large,
-        _DOCUMENTED, _UNKNOWN, _UNKNOWN,
-        f"{_MODEL}: 64 KB, parameters given at runtime included (CreateDocument, Content). What "
-        "is counted is not known; here it is the bytes of the document and of the values",
-        operations=SEND,
+        Row(
+            "ssm.parameter-reference", "InvalidParameters", None, _UNKNOWN, _UNKNOWN, _UNKNOWN,
+            "amazon-ssm-agent, parameterstore.go: the agent fails such a document; whether the "
+            "service refuses it first is not known",
+        ),
+        checks.unknown_reference, SEND,
     ),
     Rule(
-        "ssm.instance", "InvalidInstanceId", "Instances [[{}", checks.unmanaged_instance,
-        _REPORTED, _REPORTED, _UNKNOWN,
-        "gravitational/teleport issue 24176; aws-samples/eks-security-compromised-cluster-"
-        "remediation issue 12",
-        operations=SEND,
+        Row(
+            "ssm.size", "MaxDocumentSizeExceeded", None, _DOCUMENTED, _UNKNOWN, _UNKNOWN,
+            f"{_MODEL}: 64 KB, parameters given at runtime included (CreateDocument, Content). "
+            "What is counted is not known; here it is the bytes of the document and the values",
+        ),
+        checks.too_large, SEND,
     ),
     Rule(
-        "ssm.not-simulated", "UnsupportedOperationException", None, checks.not_simulated,
-        _UNKNOWN, _UNKNOWN, _UNKNOWN, LIMIT, operations=SEND,
+        Row(
+            "ssm.instance", "InvalidInstanceId",
+            f"Instances [[{{}}]] not in a valid state for account {ACCOUNT}",
+            _REPORTED, _REPORTED, _UNKNOWN,
+            "gravitational/teleport issue 24176; aws-samples/eks-security-compromised-cluster-"
+            "remediation issue 12",
+        ),
+        checks.unmanaged_instance, SEND,
     ),
     Rule(
-        "ssm.command-id", "InvalidCommandId", "", checks.unknown_command,
-        _DOCUMENTED, _INFERRED, _UNKNOWN, f"{_MODEL}: the type has no message", operations=CANCEL,
+        Row(
+            "ssm.not-simulated", "UnsupportedOperationException",
+            None, _UNKNOWN, _UNKNOWN, _UNKNOWN,
+            LIMIT,
+        ),
+        checks.not_simulated, SEND,
     ),
     Rule(
-        "ssm.cancel-instance", "InvalidInstanceId", None, checks.not_of_command,
-        _DOCUMENTED, _UNKNOWN, _UNKNOWN, _MODEL, operations=CANCEL,
+        Row(
+            "ssm.command-id", "InvalidCommandId", "", _DOCUMENTED, _INFERRED, _UNKNOWN,
+            f"{_MODEL}: the type has no message",
+        ),
+        checks.unknown_command, CANCEL,
     ),
     Rule(
-        "ssm.invocation", "InvocationDoesNotExist", "", checks.no_invocation,
-        _REPORTED, _REPORTED, _UNKNOWN,
-        "guardian/ssm-scala pull request 34: no message; aws/aws-sdk issue 86: right after "
-        "SendCommand too. That an unknown command is refused so follows",
-        operations=GET,
+        Row(
+            "ssm.cancel-instance", "InvalidInstanceId", None, _DOCUMENTED, _UNKNOWN, _UNKNOWN,
+            _MODEL,
+        ),
+        checks.not_of_command, CANCEL,
     ),
     Rule(
-        "ssm.plugin-name", "InvalidPluginName", "", checks.other_plugin,
-        _DOCUMENTED, _INFERRED, _UNKNOWN, f"{_MODEL}: the type has no message", operations=GET,
+        Row(
+            "ssm.invocation", "InvocationDoesNotExist", "", _REPORTED, _REPORTED, _UNKNOWN,
+            "guardian/ssm-scala pull request 34: no message; aws/aws-sdk issue 86: right after "
+            "SendCommand too. That an unknown command is refused so follows",
+        ),
+        checks.no_invocation, GET,
     ),
     Rule(
-        "ssm.filter-key", "InvalidFilterKey", "", checks.wrong_filter_key,
-        _DOCUMENTED, _INFERRED, _UNKNOWN, f"{_MODEL}: the type has no message", operations=PAGED,
+        Row(
+            "ssm.plugin-name", "InvalidPluginName", "", _DOCUMENTED, _INFERRED, _UNKNOWN,
+            f"{_MODEL}: the type has no message",
+        ),
+        checks.other_plugin, GET,
     ),
     Rule(
-        "ssm.filter", "UnsupportedOperationException", None, checks.other_filter,
-        _UNKNOWN, _UNKNOWN, _UNKNOWN, LIMIT, operations=PAGED,
+        Row(
+            "ssm.filter-key", "InvalidFilterKey", "", _DOCUMENTED, _INFERRED, _UNKNOWN,
+            f"{_MODEL}: the type has no message",
+        ),
+        checks.wrong_filter_key, PAGED,
     ),
     Rule(
-        "ssm.next-token", "InvalidNextToken", None, checks.bad_token,
-        _DOCUMENTED, _UNKNOWN, _UNKNOWN, _MODEL, operations=PAGED,
+        Row(
+            "ssm.filter", "UnsupportedOperationException", None, _UNKNOWN, _UNKNOWN, _UNKNOWN,
+            LIMIT,
+        ),
+        checks.other_filter, PAGED,
+    ),
+    Rule(
+        Row(
+            "ssm.filter-value", "ValidationException", None, _UNKNOWN, _UNKNOWN, _UNKNOWN,
+            f"{_MODEL}: a timestamp",
+        ),
+        checks.bad_filter_value, LISTS,
+    ),
+    Rule(
+        Row(
+            "ssm.next-token", "InvalidNextToken", None, _DOCUMENTED, _UNKNOWN, _UNKNOWN,
+            _MODEL,
+        ),
+        checks.bad_token, PAGED,
     ),
 )  # fmt: skip
 
@@ -160,5 +255,5 @@ def refusal(request: Request) -> SsmRefusal | None:
         if request.operation in rule.operations:
             found = rule.refuses(request)
             if found is not None:
-                return rule.refuse(found)
+                return rule.row.refuse(found)
     return None

@@ -22,7 +22,7 @@ from typing import Any
 
 from moto.core.request import Request
 
-from kms_fake.errors import REQUEST_ID_HEADER, RULE_HEADER, our_text
+from kms_fake.errors import REQUEST_ID_HEADER, RULE_HEADER
 from kms_fake.http_server import (
     LOOPBACK,
     Answer,
@@ -35,6 +35,7 @@ from kms_fake.http_server import (
     send,
 )
 from simulator.systems_manager import instance as instances
+from simulator.systems_manager import rules
 from simulator.systems_manager.faults import Faults
 from simulator.systems_manager.front import response_class
 from simulator.systems_manager.refusals import SsmRefusal
@@ -46,6 +47,10 @@ _CONTENT_TYPE = "application/x-amz-json-1.1"
 _CREDENTIAL = re.compile(r"AWS4-HMAC-SHA256 Credential=([^/,\s]+)/\d{8}/[^/]+/ssm/aws4_request")
 _TARGET = re.compile(r"AmazonSSM\.(\w+)")
 _LETTERS = string.ascii_uppercase + "234567"
+
+
+class CannotListen(Exception):
+    """The port cannot be had; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,37 +117,25 @@ class _Application:
         body = read_body(environ, MAX_BODY)
         target = _TARGET.fullmatch(environ.get("HTTP_X_AMZ_TARGET", ""))
         if environ["REQUEST_METHOD"] != "POST" or target is None:
-            raise _refusal(
-                "UnknownOperationException",
-                "A request is a POST whose X-Amz-Target names an operation of AmazonSSM.",
-                "ssm.operation",
+            raise rules.OPERATION.refuse(
+                "A request is a POST whose X-Amz-Target names an operation of AmazonSSM."
             )
         if target[1] not in service_model().operation_names:
-            raise _refusal(
-                "UnknownOperationException",
-                f"Systems Manager has no operation {target[1]}.",
-                "ssm.operation",
-            )
-        return self._by_moto(environ, body)
+            raise rules.OPERATION.refuse(f"Systems Manager has no operation {target[1]}.")
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            raise rules.REQUEST.refuse("The body is not UTF-8.") from error
+        return self._by_moto(environ, body, target[1])
 
     def _check_caller(self, authorization: str) -> None:
         match = _CREDENTIAL.match(authorization)
         if match is None:
-            raise SsmRefusal(
-                "MissingAuthenticationTokenException",
-                "Missing Authentication Token",
-                400,
-                "ssm.authentication",
-            )
+            raise rules.NO_CREDENTIALS.refuse("no credentials")
         if not secrets.compare_digest(match[1], self._credentials.access_key_id):
-            raise SsmRefusal(
-                "UnrecognizedClientException",
-                "The security token included in the request is invalid.",
-                400,
-                "ssm.access-key",
-            )
+            raise rules.ACCESS_KEY.refuse("another access key")
 
-    def _by_moto(self, environ: dict[str, Any], body: bytes) -> Answer:
+    def _by_moto(self, environ: dict[str, Any], body: bytes, operation: str) -> Answer:
         headers = {
             name.removeprefix("HTTP_").replace("_", "-").title(): value
             for name, value in environ.items()
@@ -157,20 +150,22 @@ class _Application:
         try:
             status, _, answer = self._responses.dispatch(request, request.url, request.headers)
         except NotImplementedError as error:
-            found = f"moto: {error}"
-            raise _refusal("UnknownOperationException", found, "ssm.operation") from error
+            raise rules.OPERATION.refuse(f"moto: {error}") from error
+        except SsmRefusal:
+            raise
+        except Exception as error:
+            if operation in rules.ALL:
+                raise
+            # moto raises Python errors for requests that it did not foresee.
+            found = f"moto could not answer: {type(error).__name__}: {error}"
+            raise rules.MOTO.refuse(found) from error
         content = answer if isinstance(answer, bytes) else str(answer).encode()
         return Answer(int(status), content)
 
 
-def _refusal(exception: str, found: str, rule: str) -> SsmRefusal:
-    return SsmRefusal(exception, our_text(found, rule), 400, rule)
-
-
 def _unreadable(problem: Problem, found: str) -> Answer:
-    status = 413 if problem is Problem.TOO_LONG else 400
-    message = our_text(found, "ssm.request")
-    return _refused(SsmRefusal("SerializationException", message, status, "ssm.request"))
+    answer = _refused(rules.REQUEST.refuse(found))
+    return answer._replace(status=413) if problem is Problem.TOO_LONG else answer
 
 
 def _refused(refusal: SsmRefusal) -> Answer:
@@ -193,18 +188,25 @@ def serving(
     `faults.GRAMMAR` says. `second` is how long a second of timeouts lasts. At the end every process
     that came of a script is killed.
 
-    Raises NoInstance, BadFault, and OSError where the port cannot be had.
+    Raises NoInstance, BadFault, CannotListen.
     """
     wrong = Faults.parse(faults)
     credentials = Credentials.new()
-    with instances.found(machine) as instance:
-        service = SystemsManager(instance, region or instance.region, wrong, second)
+    with instances.found(machine, region) as instance:
+        service = SystemsManager(instance, wrong, second)
         try:
-            application = _Application(service, credentials)
-            server = HttpServer(
-                application, _unreadable, body_limit=MAX_BODY, host=LOOPBACK, port=port
-            )
+            server = _listening(_Application(service, credentials), port)
             with on_a_thread(server, "ssm"):
-                yield Served(server.endpoint, service.region, instance.instance_id, credentials)
+                yield Served(server.endpoint, instance.region, instance.instance_id, credentials)
         finally:
             service.close()
+
+
+def _listening(application: _Application, port: int) -> HttpServer:
+    try:
+        return HttpServer(application, _unreadable, body_limit=MAX_BODY, host=LOOPBACK, port=port)
+    except OSError as error:
+        raise CannotListen(
+            f"Port {port} of {LOOPBACK} cannot be used ({error.strerror or error}); give another "
+            "one, or 0 for any free one."
+        ) from error

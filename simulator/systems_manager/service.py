@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any
 
-from moto.core import DEFAULT_ACCOUNT_ID
 from moto.ssm.models import SimpleSystemManagerBackend
 
 from simulator.systems_manager import document
@@ -15,6 +14,7 @@ from simulator.systems_manager.commands import Invocation, RunCommand, State
 from simulator.systems_manager.faults import Faults
 from simulator.systems_manager.instance import AgentConnection, Instance, commands_run
 from simulator.systems_manager.messages import Cancel, Reply
+from simulator.systems_manager.rules import ACCOUNT
 
 DEFAULT_DELIVERY_SECONDS = 3600
 """TimeoutSeconds of a command that has none ("Understanding command timeout values")."""
@@ -26,12 +26,9 @@ class SystemsManager:
     `second` is how long a second of the service's timeouts lasts, so that tests need not wait.
     """
 
-    account = DEFAULT_ACCOUNT_ID
-
-    def __init__(self, instance: Instance, region: str, faults: Faults, second: float) -> None:
+    def __init__(self, instance: Instance, faults: Faults, second: float) -> None:
         self.instance = instance
-        self.region = region
-        self.backend = SimpleSystemManagerBackend(region, self.account)
+        self.backend = SimpleSystemManagerBackend(instance.region, ACCOUNT)
         self._faults = faults
         self._second = second
         self._lock = Lock()
@@ -55,6 +52,12 @@ class SystemsManager:
                 command.invocation.refresh()
             return command
 
+    def parameter(self, name: str) -> str | None:
+        """The value of a parameter in moto's Parameter Store that a script may refer to."""
+        found = self.backend.get_parameters([name])
+        values = [one.value for one in found.values() if one.parameter_type != "SecureString"]
+        return values[0] if values else None
+
     def commands(self) -> Sequence[RunCommand]:
         """All of them, the newest first."""
         with self._lock:
@@ -67,7 +70,7 @@ class SystemsManager:
         parameters: Mapping[str, Sequence[str]] = members["Parameters"]
         delivery = members.get("TimeoutSeconds", DEFAULT_DELIVERY_SECONDS)
         command = RunCommand(
-            account_id=self.account,
+            account_id=ACCOUNT,
             comment=members.get("Comment", ""),
             document_name=document.NAME,
             timeout_seconds=delivery,
@@ -76,25 +79,27 @@ class SystemsManager:
             max_errors=members.get("MaxErrors", "0"),
             parameters=dict(parameters),
             targets=members.get("Targets", []),
-            backend_region=self.region,
+            backend_region=self.instance.region,
         )
+        command.document_version = members.get("DocumentVersion", command.document_version)
         with self._lock:
             fault = self._faults.of(len(self._commands) + 1)
             is_late = fault.delay_seconds > 0
             command.invocation = Invocation(
                 State.DELAYED if is_late else State.PENDING,
+                delivery_seconds=delivery,
                 expires=time.time() + delivery * self._second,
                 fault=fault,
             )
             self._commands[command.command_id] = command
             self.backend._commands.append(command)  # noqa: SLF001  # moto has no other way in.
-            answer = command.response_object()
-        if self.is_online and not fault.lost:
+            answer = command.sent_object()
+        if self._is_delivered(command.invocation):
             self._agent.tell(
                 commands_run(
                     self.instance,
                     command.command_id,
-                    parameters,
+                    document.resolved(parameters, self.parameter),
                     second=self._second,
                     delay_seconds=fault.delay_seconds,
                     times=2 if fault.twice else 1,
@@ -107,9 +112,15 @@ class SystemsManager:
         with self._lock:
             if command.invocation.state.is_final:
                 return
-            delivered = self.is_online and not command.invocation.fault.lost
+            delivered = self._is_delivered(command.invocation)
             command.invocation.state = State.CANCELLING if delivered else State.CANCELLED
         self._agent.tell(Cancel(command.command_id))
+
+    def _is_delivered(self, invocation: Invocation) -> bool:
+        """Whether the command has come to the agent, or will."""
+        fault = invocation.fault
+        in_time = fault.delay_seconds < invocation.delivery_seconds
+        return self.is_online and in_time and not fault.lost
 
     def _heard(self, reply: Reply) -> None:
         with self._lock:

@@ -38,6 +38,7 @@ _TITLES = {
     "client": "Clients",
     "envelope": "CiphertextForRecipient",
     "host": "The parent instance",
+    "ssm": "Systems Manager",
 }
 _SHARED: tuple[tuple[str, Mapping[Sdk, str]], ...] = (
     ("Recipient in each SDK", snippets.RECIPIENT),

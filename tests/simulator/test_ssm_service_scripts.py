@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from simulator.systems_manager.instance import SYSTEM_PATH
 from tests.simulator.ssm_world import World, world
+
+HAS_BASH = shutil.which("bash") is not None
 
 
 @pytest.fixture(name="ssm", scope="module")
 def _ssm() -> Iterator[World]:
     with world() as made:
         yield made
+
+
+def test_a_script_that_succeeds(ssm: World) -> None:
+    ended = ssm.run("echo one", "echo two >&2")
+    assert (ended["Status"], ended["StatusDetails"], ended["ResponseCode"]) == (
+        *("Success", "Success"),
+        0,
+    )
+    assert (ended["StandardOutputContent"], ended["StandardErrorContent"]) == ("one\n", "two\n")
+    assert ended["ExecutionStartDateTime"] <= ended["ExecutionEndDateTime"]
 
 
 @pytest.mark.parametrize("code", [1, 2, 124])
@@ -26,7 +41,196 @@ def test_an_exit_code_is_the_response_code(ssm: World, code: int) -> None:
     assert ended["StandardErrorContent"] == f"failed to run commands: exit status {code}"
 
 
-def test_a_script_that_succeeds(ssm: World) -> None:
-    ended = ssm.run("echo one", "echo two >&2")
-    assert (ended["Status"], ended["ResponseCode"]) == ("Success", 0)
-    assert (ended["StandardOutputContent"], ended["StandardErrorContent"]) == ("one\n", "two\n")
+def test_the_timeout_of_coreutils_works_in_a_script(ssm: World) -> None:
+    ended = ssm.run("timeout 0.1 sleep 60")
+    assert (ended["Status"], ended["ResponseCode"]) == ("Failed", 124)
+
+
+def test_a_failing_line_does_not_end_a_script(ssm: World) -> None:
+    ended = ssm.run("false", "echo on")
+    assert (ended["Status"], ended["StandardOutputContent"]) == ("Success", "on\n")
+
+
+def test_exit_code_137_is_reported_as_a_timeout(ssm: World) -> None:
+    ended = ssm.run("exit 137")
+    assert (ended["Status"], ended["StatusDetails"], ended["ResponseCode"]) == (
+        *("TimedOut", "ExecutionTimedOut"),
+        137,
+    )
+    assert ended["StandardErrorContent"] == ""
+
+
+def test_a_killed_script_has_the_response_code_of_go(ssm: World) -> None:
+    ended = ssm.run("kill -9 $$")
+    assert (ended["Status"], ended["ResponseCode"]) == ("Failed", -1)
+    assert ended["StandardErrorContent"] == "failed to run commands: signal: killed"
+
+
+def test_exit_code_168_succeeds_and_its_errors_are_dropped(ssm: World) -> None:
+    ended = ssm.run("echo out", "echo bad >&2", "exit 168")
+    assert (ended["Status"], ended["ResponseCode"]) == ("Success", 168)
+    assert ended["StandardOutputContent"].startswith("out\n\nStep exited with code 168.")
+    assert ended["StandardErrorContent"] == ""
+
+
+def test_exit_code_169_fails_with_a_remark_on_both_streams(ssm: World) -> None:
+    ended = ssm.run("exit 169")
+    assert (ended["Status"], ended["ResponseCode"]) == ("Failed", 169)
+    assert "Step exited with code 169." in ended["StandardOutputContent"]
+    assert "Step exited with code 169." in ended["StandardErrorContent"]
+
+
+def test_a_reboot_is_named_as_not_simulated(ssm: World) -> None:
+    ended = ssm.run("exit 194")
+    assert (ended["Status"], ended["ResponseCode"]) == ("Failed", 194)
+    assert "a reboot, which is not simulated" in ended["StandardErrorContent"]
+
+
+def test_the_environment_is_that_of_a_service(ssm: World) -> None:
+    """Without HOME (bug 3 of the field notes), and with the instance's commands first."""
+    command = ssm.send("env")
+    lines = ssm.wait(command)["StandardOutputContent"].splitlines()
+    environment = dict(line.split("=", 1) for line in lines)
+    assert {"PWD", "SHLVL", "_"} >= set(environment) - {
+        *("PATH", "LANG", "SSM_COMMAND_ID", "ATTESTED_KMS_MACHINE"),
+        *("AWS_SSM_INSTANCE_ID", "AWS_SSM_REGION_NAME"),
+        *("AWS_SSM_PLATFORM_NAME", "AWS_SSM_PLATFORM_VERSION"),
+    }
+    assert environment["SSM_COMMAND_ID"] == command
+    assert environment["AWS_SSM_INSTANCE_ID"] == ssm.served.instance_id
+    assert environment["ATTESTED_KMS_MACHINE"] == str(ssm.machine)
+    shims, _, rest = environment["PATH"].partition(":")
+    assert rest == SYSTEM_PATH
+    assert ssm.run("command -v nitro-cli dnf")["StandardOutputContent"].split() == [
+        f"{shims}/nitro-cli",
+        f"{shims}/dnf",
+    ]
+
+
+def test_bug_3_as_the_field_notes_had_it(ssm: World) -> None:
+    ended = ssm.run("set -u", "echo $HOME")
+    assert ended["Status"] == "Failed"
+    assert "HOME: unbound variable" in ended["StandardErrorContent"]
+
+
+@pytest.mark.skipif(not HAS_BASH, reason="no bash here, which sh is on Amazon Linux")
+def test_sh_is_bash_as_on_amazon_linux(ssm: World) -> None:
+    ended = ssm.run(
+        "set -o pipefail", "echo $BASH $POSIXLY_CORRECT", "shopt -qo posix && echo posix"
+    )
+    assert ended["StandardErrorContent"] == ""
+    assert ended["StandardOutputContent"].splitlines()[-1] == "posix"
+
+
+@pytest.mark.skipif(not HAS_BASH, reason="no bash here")
+def test_a_first_line_may_choose_the_interpreter(ssm: World) -> None:
+    ended = ssm.run("#!/usr/bin/env -S bash --norc", "shopt -qo posix || echo not posix")
+    assert ended["StandardOutputContent"] == "not posix\n"
+
+
+def test_a_script_has_no_input(ssm: World) -> None:
+    assert ssm.run("cat", "echo end")["StandardOutputContent"] == "end\n"
+
+
+def test_it_starts_in_the_agents_folder_on_the_instance(ssm: World) -> None:
+    assert ssm.run("pwd")["StandardOutputContent"] == f"{ssm.machine}/root/usr/bin\n"
+    # A relative folder is one of what a document has downloaded, and there is none.
+    ended = ssm.run("pwd", Parameters={"workingDirectory": ["relative"]})
+    assert ended["StandardOutputContent"] == f"{ssm.machine}/root/usr/bin\n"
+
+
+def test_a_working_directory_is_the_instances_before_this_systems(
+    ssm: World, tmp_path: Path
+) -> None:
+    asked = {"workingDirectory": [str(tmp_path)]}
+    assert ssm.run("pwd -P", Parameters=asked)["StandardOutputContent"] == f"{tmp_path}\n"
+    simulated = ssm.machine / "root" / str(tmp_path).lstrip("/")
+    simulated.mkdir(parents=True)
+    assert ssm.run("pwd -P", Parameters=asked)["StandardOutputContent"] == f"{simulated}\n"
+
+
+@pytest.mark.parametrize(
+    ("folder", "reason"),
+    [
+        ("/nowhere/at/all", "no such file or directory"),
+        ("/etc/passwd", "not a directory"),
+        ("/" + "x" * 300, "file name too long"),
+        ("/nul\0nul", "invalid argument"),
+        ("/surrogate\ud800", "invalid argument"),
+    ],
+)
+def test_a_folder_that_is_none_fails_as_go_says_it(ssm: World, folder: str, reason: str) -> None:
+    ended = ssm.run("true", Parameters={"workingDirectory": [folder]})
+    assert (ended["Status"], ended["ResponseCode"]) == ("Failed", 1)
+    message = f"failed to run commands: fork/exec /usr/bin/sh: {reason}"
+    assert ended["StandardErrorContent"] == message
+
+
+def test_the_whole_output_stays_on_the_instance(ssm: World) -> None:
+    command = ssm.send("printf '%30000s'", "echo no >&2")
+    ssm.wait(command)
+    (folder,) = ssm.machine.glob(f"root/var/lib/amazon/ssm/*/document/orchestration/{command}")
+    kept = folder / "awsrunShellScript" / "0.awsrunShellScript"
+    assert (kept / "stdout").stat().st_size == 30_000
+    assert (kept / "stderr").read_text() == "no\n"
+    assert (kept / "_script.sh").read_text() == "printf '%30000s'\necho no >&2\n"
+
+
+def test_a_process_in_the_background_that_holds_the_output_holds_the_command(ssm: World) -> None:
+    command = ssm.send("echo started", "sleep 60 &", Parameters={"executionTimeout": ["5"]})
+    assert ssm.wait(command, "InProgress")["StandardOutputContent"] == ""
+    ssm.client.cancel_command(CommandId=command)
+    assert ssm.wait(command)["StandardOutputContent"] == "started\n"
+
+
+def test_a_process_in_the_background_that_holds_nothing_lives_on(ssm: World) -> None:
+    ended = ssm.run("sleep 60 > /dev/null 2>&1 &", "echo $!")
+    assert ended["Status"] == "Success"
+    process = int(ended["StandardOutputContent"])
+    # What has been killed is gone: the agent waits for what scripts have left.
+    killed = ssm.run(f"kill {process}", f"while kill -0 {process} 2> /dev/null; do :; done")
+    assert killed["Status"] == "Success"
+
+
+def test_commands_run_side_by_side(ssm: World, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    ssm.run(f"mkfifo {pipe}")
+    reader = ssm.send(f"cat {pipe}")
+    ssm.wait(reader, "InProgress")
+    assert ssm.run(f"echo met > {pipe}")["Status"] == "Success"
+    assert ssm.wait(reader)["StandardOutputContent"] == "met\n"
+
+
+def test_more_than_five_commands_wait_for_their_turn(ssm: World, tmp_path: Path) -> None:
+    pipes = [tmp_path / f"pipe-{number}" for number in range(5)]
+    ssm.run(*(f"mkfifo {pipe}" for pipe in pipes))
+    readers = [ssm.send(f"cat {pipe}") for pipe in pipes]
+    for reader in readers:
+        ssm.wait(reader, "InProgress")
+    sixth = ssm.send("echo at last")
+    ssm.wait(sixth, "InProgress")
+    # A script is written when it is to run.
+    assert not list(ssm.machine.glob(f"root/var/lib/amazon/ssm/*/document/orchestration/{sixth}"))
+    pipes[0].write_text("go on\n")
+    assert ssm.wait(sixth)["StandardOutputContent"] == "at last\n"
+    for pipe in pipes[1:]:
+        pipe.write_text("")
+    assert [ssm.wait(reader)["Status"] for reader in readers] == ["Success"] * 5
+
+
+def test_a_script_of_the_field_notes_length_runs_to_its_end(ssm: World) -> None:
+    """Bug 5: 10.9 KB are no length at all."""
+    script = "\n".join(f"# line {number:05}" for number in range(830)) + "\necho DONE"
+    assert len(script) > 10_700
+    assert ssm.run(script)["StandardOutputContent"] == "DONE\n"
+
+
+def test_a_script_may_refer_to_parameter_store(ssm: World) -> None:
+    ssm.client.put_parameter(Name="/team/colour", Value="red", Type="String")
+    ended = ssm.run("echo {{ssm:/team/colour}} '{{ workingDirectory }}' '{{other}}'")
+    assert ended["StandardOutputContent"] == "red {{ workingDirectory }} {{other}}\n"
+
+
+def test_letters_of_all_kinds_come_through(ssm: World) -> None:
+    ended = ssm.run("echo 'grün 🔑 \\ \"'")
+    assert ended["StandardOutputContent"] == 'grün 🔑 \\ "\n'

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from simulator.commands import CommandFailed, show
@@ -44,17 +46,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM, SIGINT or SIGHUP."""
+    from kms_fake.given_keys import is_region
     from simulator.environment import away_from_aws
     from simulator.systems_manager.faults import BadFault
     from simulator.systems_manager.instance import NoInstance
-    from simulator.systems_manager.server import serving
+    from simulator.systems_manager.server import CannotListen, serving
 
-    signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    if options.region is not None and not is_region(options.region):
+        raise CommandFailed(
+            f"There is no Region {options.region}; give one such as us-east-1.", exit_code=2
+        )
     try:
         with (
             away_from_aws(),
+            _signals_held() as signals,
             serving(
                 options.machine,
                 port=options.port,
@@ -66,9 +72,18 @@ def run(options: argparse.Namespace) -> int:
             signal.sigwait(signals)
     except (BadFault, NoInstance) as error:
         raise CommandFailed(str(error), exit_code=2) from error
-    except OSError as error:
-        raise CommandFailed(
-            f"Port {options.port} of 127.0.0.1 cannot be used ({error.strerror or error}); give "
-            "another --port, or 0 for any free one."
-        ) from error
+    except CannotListen as error:
+        raise CommandFailed(str(error)) from error
     return 0
+
+
+@contextmanager
+def _signals_held() -> Iterator[set[signal.Signals]]:
+    """Signals held back, to be waited for; afterwards too, for the process is about to end."""
+    signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield signals
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
