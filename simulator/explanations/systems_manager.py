@@ -106,7 +106,7 @@ EXPLANATIONS = (
         error="InvocationDoesNotExist",
         texts=("InvocationDoesNotExist",),
         meaning="There is no such command on that instance, or it is not to be seen yet: right "
-        "after SendCommand this is usual. boto3's waiter command_executed gives up on it.",
+        "after SendCommand this is usual. Waiters of older SDKs give up on it.",
         fix="Ask again for some seconds after SendCommand before taking it for an error.",
         claim=Claim(Evidence.REPORTED, "guardian/ssm-scala pull request 34; aws/aws-sdk issue 86"),
     ),

@@ -63,27 +63,16 @@ class _Script:
         folder.mkdir(parents=True, exist_ok=True)
         script = folder / SCRIPT
         # Surrogates are letters of the request that are no text: they stay what they were.
-        script.write_text("\n".join(run.commands) + "\n", errors="surrogatepass", newline="")
+        text = "\n".join(run.commands) + "\n"
+        script.write_bytes(text.encode(errors="surrogatepass"))
         script.chmod(_MODE)
-        self._files = {name: (folder / name).open("ab") for name in ("stdout", "stderr")}
-        self.streams = {name: Stream() for name in self._files}
-        # `sh` of Amazon Linux is bash, and by that name it is one of POSIX. It runs a script that
-        # has no `#!` itself.
-        shell = shutil.which("bash") or "/bin/sh"
-        self.process = subprocess.Popen(  # noqa: S603  # It is what this program is for.
-            ["sh", "-c", str(script)],  # noqa: S607  # That is its argv[0].
-            executable=shell,
-            cwd=run.working_directory,
-            env=dict(run.environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            process_group=0,
-        )
+        self.process = _started(run, script)
         self.open: dict[str, IO[bytes]] = {}
         for name, pipe in (("stdout", self.process.stdout), ("stderr", self.process.stderr)):
             if pipe is not None:
                 self.open[name] = pipe
+        self._files = {name: (folder / name).open("ab") for name in self.open}
+        self.streams = {name: Stream() for name in self.open}
 
     def read(self, name: str) -> bool:
         """Take what has come; whether that was the end of the stream."""
@@ -101,6 +90,22 @@ class _Script:
     def close(self) -> None:
         for file in (*self._files.values(), *self.open.values()):
             file.close()
+
+
+def _started(run: Run, script: Path) -> subprocess.Popen[bytes]:
+    # `sh` of Amazon Linux is bash, and by that name it is one of POSIX. It runs a script that has
+    # no `#!` itself.
+    shell = shutil.which("bash") or "/bin/sh"
+    return subprocess.Popen(  # noqa: S603  # It is what this program is for.
+        ["sh", "-c", str(script)],  # noqa: S607  # That is its argv[0].
+        executable=shell,
+        cwd=run.working_directory,
+        env=dict(run.environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        process_group=0,
+    )
 
 
 class Agent:
@@ -135,10 +140,10 @@ class Agent:
 
     def _step(self, wakeup: socket.socket) -> bool:
         """Wait for the next thing to do; whether there is more to come."""
-        goes_on = True
+        goes_on, some_ended = True, False
         for key, _ in self._selector.select(self._patience()):
             if key.fileobj is wakeup:
-                wakeup.recv(_READ)
+                some_ended = bool(wakeup.recv(_READ))
             elif key.data is None:
                 goes_on = self._receive()
             else:
@@ -152,7 +157,8 @@ class Agent:
         self._delayed = [(moment, run) for moment, run in self._delayed if moment > now]
         while self._waiting and len(self._scripts) < _AT_ONCE:
             self._start(self._waiting.pop(0))
-        self._reap()
+        if some_ended:
+            self._reap()
         return goes_on
 
     def _patience(self) -> float | None:

@@ -21,7 +21,8 @@ from simulator.systems_manager.instance import PLATFORM, PLATFORM_VERSION
 from simulator.systems_manager.service import SystemsManager
 
 _PAGE = 50
-AGENT_VERSION = "3.3.1142.0"
+AGENT_VERSION = "3.3.0.0"
+"""As the agent's sources call themselves (agent/version/version.go, October 2024)."""
 _EXECUTING = ("Pending", "InProgress", "Cancelling")
 
 

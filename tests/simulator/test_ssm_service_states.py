@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import WaiterError
 
 from simulator.systems_manager.faults import BadFault, CommandFault, Faults
 from tests.simulator.ssm_world import World, world
@@ -202,6 +203,16 @@ def test_an_invocation_is_not_seen_at_once() -> None:
         with pytest.raises(ssm.client.exceptions.InvocationDoesNotExist):
             ssm.invocation(command)
         assert ssm.wait(command)["StandardOutputContent"] == "there\n"
+
+
+def test_the_waiter_of_boto3_waits_for_the_end() -> None:
+    with world() as ssm:
+        waiter = ssm.client.get_waiter("command_executed")
+        quickly = {"Delay": 0, "MaxAttempts": 10_000}
+        instance = {"InstanceId": ssm.served.instance_id, "WaiterConfig": quickly}
+        waiter.wait(CommandId=ssm.send("sleep 0.1"), **instance)
+        with pytest.raises(WaiterError, match="Failed"):
+            waiter.wait(CommandId=ssm.send("false"), **instance)
 
 
 def test_faults_of_one_command_add_up() -> None:

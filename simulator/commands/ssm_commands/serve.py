@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 
 from simulator.commands import CommandFailed, show
 from simulator.commands.serve import port
@@ -18,6 +20,8 @@ DESCRIPTION = (
     "yours. When it is ready it prints one JSON line with ssm_endpoint, region, instance_id, "
     "aws_access_key_id and aws_secret_access_key; only requests with that access key are answered."
 )
+
+_PATIENCE_SECONDS = 2.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,11 +51,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until SIGTERM, SIGINT or SIGHUP."""
-    from kms_fake.given_keys import is_region
-    from simulator.environment import away_from_aws
-    from simulator.systems_manager.faults import BadFault
-    from simulator.systems_manager.instance import NoInstance
-    from simulator.systems_manager.server import CannotListen, serving
+    with _told_if_slow():
+        from kms_fake.given_keys import is_region
+        from simulator.environment import away_from_aws
+        from simulator.systems_manager.faults import BadFault
+        from simulator.systems_manager.instance import NoInstance
+        from simulator.systems_manager.server import CannotListen, serving
 
     if options.region is not None and not is_region(options.region):
         raise CommandFailed(
@@ -75,6 +80,18 @@ def run(options: argparse.Namespace) -> int:
     except CannotListen as error:
         raise CommandFailed(str(error)) from error
     return 0
+
+
+@contextmanager
+def _told_if_slow() -> Iterator[None]:
+    """Say on standard error that it takes a while to load moto, where it does."""
+    text = "attested-kms ssm serve: loading moto's models of AWS"
+    timer = Timer(_PATIENCE_SECONDS, print, (text,), {"file": sys.stderr, "flush": True})
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager
