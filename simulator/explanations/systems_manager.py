@@ -14,7 +14,7 @@ _DOCUMENTED = Claim(Evidence.DOCUMENTED, _MODEL)
 _UNKNOWN = Claim(Evidence.UNKNOWN, "nothing is published of it")
 _LIMIT = Claim(Evidence.UNKNOWN, "a limit of this fake, not of Systems Manager")
 _PROTOCOL = Claim(Evidence.INFERRED, "json 1.1 protocol of AWS services")
-_AGENT = Claim(Evidence.INFERRED, "amazon-ssm-agent, its sources of October 2024; read, not run")
+_AGENT = Claim(Evidence.INFERRED, "amazon-ssm-agent, its sources of October 2024")
 
 EXPLANATIONS = (
     Explanation(

@@ -5,7 +5,8 @@ replies on standard output (`messages`). When its standard input ends it kills e
 came of its scripts, and ends, so that nothing outlives the service, however that ends.
 
 Truth: amazon-ssm-agent (mainline of October 2024), executers.go, executers_unix.go, runscript.go,
-pluginutil_unix.go, runpluginutil.go, appconfig; read, not run. Standard library only.
+pluginutil_unix.go, runpluginutil.go, appconfig; what it replies was compared with what these reply
+when they are built and run (tests/simulator/ssm_agent_transcripts.json). Standard library only.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ _KILLED = 137
 reported as timed out as well (pluginutil_unix.go, GetStatus)."""
 _REBOOT = 194
 """Asks for a reboot, after which the agent runs the script once more. Not simulated."""
+_REAL_TIME = 32
+"""The first real-time signal."""
 _SUCCEEDED_AT_ONCE, _FAILED_AT_ONCE = 168, 169
 _SKIPPED = {
     _SUCCEEDED_AT_ONCE: "\nStep exited with code 168. Therefore, marking step as succeeded. "
@@ -71,7 +74,7 @@ class _Script:
         for name, pipe in (("stdout", self.process.stdout), ("stderr", self.process.stderr)):
             if pipe is not None:
                 self.open[name] = pipe
-        self._files = {name: (folder / name).open("ab") for name in self.open}
+        self._files = {name: (folder / name).open("ab", buffering=0) for name in self.open}
         self.streams = {name: Stream() for name in self.open}
 
     def read(self, name: str) -> bool:
@@ -329,8 +332,11 @@ def _not_begun(command_id: str) -> Reply:
 
 
 def _signal_name(number: int) -> str:
-    """As Go calls a signal (syscall, zerrors_linux_amd64.go), where libc says the same."""
-    return (signal.strsignal(number) or f"signal {number}").lower()
+    """As Go calls a signal: as libc does but for the first letter, and those of real time."""
+    name = signal.strsignal(number)
+    if name is None or number >= _REAL_TIME:
+        return f"signal {number}"
+    return name if name[1:2].isupper() or "/" in name[:2] else name[0].lower() + name[1:]
 
 
 if __name__ == "__main__":

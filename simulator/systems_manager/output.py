@@ -1,8 +1,8 @@
 """What the agent reports of a script's output: cut, marked, and made into text.
 
 Truth: amazon-ssm-agent (mainline of October 2024), iohandler.go TruncateOutput, pluginutil.go
-StringPrefix, runpluginutil.go; read, not run. All its limits count bytes, and a text that is just
-as long as its limit is cut as well. Standard library only, for the agent imports it.
+StringPrefix, runpluginutil.go, read and run (`agent`). All its limits count bytes, and a text that
+is just as long as its limit is cut as well. Standard library only, for the agent imports it.
 """
 
 from __future__ import annotations

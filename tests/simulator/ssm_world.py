@@ -72,6 +72,17 @@ class World:
         """Send a script and wait for its end."""
         return self.wait(self.send(*commands, **members))
 
+    def printed(self, command_id: str) -> str:
+        """What a script has printed, once that is something: it runs."""
+        deadline = time.monotonic() + SECONDS
+        folder = self.machine / "root" / "var" / "lib" / "amazon" / "ssm"
+        while True:
+            for file in folder.glob(f"*/document/orchestration/{command_id}/*/*/stdout"):
+                if text := file.read_text():
+                    return text
+            assert time.monotonic() < deadline, self.invocation(command_id)
+            time.sleep(0.02)
+
     def plugin(self, command_id: str) -> Any:
         """What ListCommandInvocations says of its one step, with details."""
         listed = self.client.list_command_invocations(CommandId=command_id, Details=True)

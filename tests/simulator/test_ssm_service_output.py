@@ -111,6 +111,7 @@ def test_bytes_that_are_no_text_become_replacement_characters(ssm: World) -> Non
 
 def test_no_output_is_shown_while_a_script_runs(ssm: World) -> None:
     command = ssm.send("echo early", "sleep 60")
+    assert ssm.printed(command) == "early\n"
     running = ssm.wait(command, "InProgress")
     assert (running["ResponseCode"], running["StandardOutputContent"]) == (-1, "")
     assert running["ExecutionEndDateTime"] == ""

@@ -178,6 +178,7 @@ def test_the_whole_output_stays_on_the_instance(ssm: World) -> None:
 
 def test_a_process_in_the_background_that_holds_the_output_holds_the_command(ssm: World) -> None:
     command = ssm.send("echo started", "sleep 60 &", Parameters={"executionTimeout": ["5"]})
+    assert ssm.printed(command) == "started\n"
     assert ssm.wait(command, "InProgress")["StandardOutputContent"] == ""
     ssm.client.cancel_command(CommandId=command)
     assert ssm.wait(command)["StandardOutputContent"] == "started\n"

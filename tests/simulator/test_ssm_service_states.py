@@ -54,10 +54,14 @@ def test_a_timeout_below_five_seconds_is_an_hour(ssm: World) -> None:
 
 def test_a_running_script_is_cancelled(ssm: World) -> None:
     command = ssm.send("echo $$", "exec sleep 60")
-    ssm.wait(command, "InProgress")
+    process = int(ssm.printed(command))
     ssm.client.cancel_command(CommandId=command, InstanceIds=[ssm.served.instance_id])
     ended = ssm.wait(command)
-    assert (ended["Status"], ended["StatusDetails"]) == ("Cancelled", "Cancelled")
+    assert (ended["Status"], ended["StatusDetails"], ended["ResponseCode"]) == (
+        *("Cancelled", "Cancelled"),
+        137,
+    )
+    assert not is_running(process)
     (listed,) = ssm.client.list_commands(CommandId=command)["Commands"]
     assert (listed["Status"], listed["CompletedCount"], listed["ErrorCount"]) == ("Cancelled", 1, 0)
 
