@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from scenarios.target import (
     ATTESTED_ACTIONS,
+    FreshInstance,
     Key,
     MakeStatement,
     ParentInstance,
@@ -93,4 +94,18 @@ def recipient_spki() -> bytes:
 def parent(target: Target) -> Iterator[ParentInstance]:
     """A parent instance on which no enclave runs."""
     with target.parent_instance() as instance:
+        yield instance
+
+
+@pytest.fixture
+def fresh(target: Target) -> Iterator[FreshInstance]:
+    """An instance as launched, without any package."""
+    with target.fresh_instance() as instance:
+        yield instance
+
+
+@pytest.fixture
+def fresh_with_rustup(target: Target) -> Iterator[FreshInstance]:
+    """An instance as launched, whose user ec2-user has installed Rust with rustup."""
+    with target.fresh_instance(with_rustup=True) as instance:
         yield instance

@@ -62,6 +62,10 @@ class Capability(enum.Enum):
     """`identity_policy` can take away what the parent instance's role is allowed by IAM."""
     PARENT_INSTANCE = "parent-instance"
     """`parent_instance` builds images and boots enclaves from them with nitro-cli."""
+    FRESH_INSTANCE = "fresh-instance"
+    """`fresh_instance` makes an instance on which nothing has been installed."""
+    SYSTEMS_MANAGER = "systems-manager"
+    """A fresh instance is managed by AWS Systems Manager."""
 
 
 class PublicKeyForm(enum.Enum):
@@ -263,6 +267,75 @@ class ParentInstance(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceRefusal:
+    """A refusal of Systems Manager, passed on exactly as given."""
+
+    code: str
+    """The exception type, for example `MaxDocumentSizeExceeded`."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """A command on one instance that has ended, as GetCommandInvocation tells of it."""
+
+    status: str
+    """`Success`, `Failed`, `TimedOut` or `Cancelled`."""
+    response_code: int
+    """The script's exit code."""
+    stdout: str
+    """StandardOutputContent: the first 24,000 characters."""
+    stderr: str
+    """StandardErrorContent: the first 8,000 characters."""
+
+
+class SystemsManager(Protocol):
+    """AWS Systems Manager, as whoever deploys reaches it, for one managed instance."""
+
+    def send(
+        self, commands: Sequence[str], *, execution_timeout: int | None = None
+    ) -> str | ServiceRefusal:
+        """SendCommand of AWS-RunShellScript with these lines: the command's id.
+
+        `execution_timeout` is the parameter executionTimeout, in seconds.
+        """
+        ...
+
+    def invocation(self, command_id: str) -> Invocation:
+        """How the command ended; waits for it."""
+        ...
+
+    def listed_output(self, command_id: str) -> str:
+        """Output of the ended command in ListCommandInvocations with Details: 2,500 characters."""
+        ...
+
+
+class FreshInstance(Protocol):
+    """An instance as launched: Amazon Linux 2023, enclaves enabled, nothing installed since.
+
+    There is no package of Nitro Enclaves and no compiler. What is done to it stays until the end of
+    its context. A real target launches one for each scenario and throws it away. A container of
+    amazonlinux:2023 would do for what asks dnf, shell and toolchain only.
+    """
+
+    def shell(
+        self, script: str, *, environment: Mapping[str, str | None] | None = None
+    ) -> Finished:
+        """Run `script` with bash as root, with HOME and a login's PATH, to its end.
+
+        All scripts run in the same folder. `hello/` in it has the sources of a small enclave image
+        with a Dockerfile; the command `attested-kms` is on PATH. `environment` changes variables,
+        None takes one away.
+        """
+        ...
+
+    @property
+    def systems_manager(self) -> SystemsManager:
+        """With the capability SYSTEMS_MANAGER."""
+        ...
+
+
 class Target(Protocol):
     """A parent instance with its enclave, its proxy and its KMS."""
 
@@ -289,6 +362,14 @@ class Target(Protocol):
         """A parent instance whose enclaves attest under the root that `kms` trusts.
 
         Enclaves that still run at the end of the context are ended.
+        """
+        ...
+
+    def fresh_instance(self, *, with_rustup: bool = False) -> AbstractContextManager[FreshInstance]:
+        """An instance as launched, thrown away at the end of the context.
+
+        `with_rustup` gives its user ec2-user a Rust toolchain in /home/ec2-user/.cargo, as rustup
+        installs it; without it there is no cargo.
         """
         ...
 

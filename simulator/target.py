@@ -7,6 +7,7 @@ enclave program and the host proxy are processes of their own that find each oth
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -28,6 +29,7 @@ from kms_fake.roots import root_from_der
 from nsm_fake import EnclaveIdentity, NitroSecurityModule, NsmPki, NsmSocketServer
 from scenarios.target import (
     Capability,
+    FreshInstance,
     KmsError,
     Members,
     NotSent,
@@ -46,6 +48,7 @@ from scenarios.workload.transport import FABRIC_ENCLAVE_CID, PARENT_CID
 from simulator.clock import SimulatedClock
 from simulator.environment import away_from_aws
 from simulator.fabric import Fabric, temporary_fabric
+from simulator.fresh_instance_target import FreshInstances
 from simulator.interpose.plan import Role, Rung
 from simulator.interpose.probe import NoRung, probe
 from simulator.interpose.run import Handle, Options
@@ -248,13 +251,15 @@ def transport_named(name: str) -> Transport:
     return Transport(rung, f"/dev/nsm and AF_VSOCK under the supervisor, by {rung.value}")
 
 
-def _lacking() -> frozenset[Capability]:
-    """An enclave of an image needs a root of its own, which not every machine allows."""
+def _lacking() -> Iterator[Capability]:
+    """An enclave of an image needs a root of its own, and scripts bash: not every machine's."""
     try:
         probe().choose_for_boot()
     except NoRung:
-        return frozenset({Capability.PARENT_INSTANCE})
-    return frozenset()
+        yield Capability.PARENT_INSTANCE
+    yield Capability.SYSTEMS_MANAGER
+    if shutil.which("bash") is None:
+        yield Capability.FRESH_INSTANCE
 
 
 class SimulatorTarget:
@@ -271,7 +276,7 @@ class SimulatorTarget:
     def __init__(self, transport: str = "fabric") -> None:
         self._transport = transport_named(transport)
         self.stands_on = self._transport.words
-        self.capabilities = frozenset(Capability) - _lacking()
+        self.capabilities = frozenset(Capability).difference(_lacking())
         self._stack = ExitStack()
         self._enclave_stack = ExitStack()
         self._enclave: SimulatedEnclave | None = None
@@ -299,6 +304,8 @@ class SimulatorTarget:
         management = self._stack.enter_context(managing(managed))
         self._parents = ParentInstances(server=management.endpoint, role_arn=self.role_arn)
         self._stack.callback(self._parents.close)
+        self._fresh = FreshInstances(server=management.endpoint, role_arn=self.role_arn)
+        self._stack.callback(self._fresh.close)
         self._fabric = self._stack.enter_context(temporary_fabric())
         proxy = self._program(
             "scenarios.workload.kms_proxy_host",
@@ -392,6 +399,10 @@ class SimulatorTarget:
     def parent_instance(self) -> AbstractContextManager[ParentInstance]:
         """The target's parent instance, without an enclave."""
         return self._parents.parent_instance()
+
+    def fresh_instance(self, *, with_rustup: bool = False) -> AbstractContextManager[FreshInstance]:
+        """A bare machine of its own."""
+        return self._fresh.fresh_instance(with_rustup=with_rustup)
 
     def pass_time(self, seconds: float) -> None:
         """Let `seconds` pass for the NSM and for KMS."""
