@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from simulator.commands import (
     CommandFailed,
+    bugs,
     demo,
     doctor,
     eif,
@@ -27,6 +28,7 @@ from simulator.commands import (
 )
 
 _COMMANDS = {
+    "bugs": bugs,
     "demo": demo,
     "doctor": doctor,
     "eif": eif,
