@@ -369,7 +369,7 @@ class Target(Protocol):
         """An instance as launched, thrown away at the end of the context.
 
         `with_rustup` gives its user ec2-user a Rust toolchain in /home/ec2-user/.cargo, as rustup
-        installs it; without it there is no cargo.
+        installs it, and scripts HOME and PATH of that user's login; without it there is no cargo.
         """
         ...
 

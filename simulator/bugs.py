@@ -139,11 +139,11 @@ BUGS = (
         title="Rust's tools are missing, or cannot link",
         symptom="`sudo: cargo: command not found`; then ``error: linker `cc` not found``; then "
         "`CARGO_HOME: unbound variable`.",
-        cause="sudo has a PATH of its own (secure_path), without .cargo/bin. Rust links with cc, "
-        "which rustup does not bring. Under `set -u` a variable that nobody has set ends the "
-        "script.",
-        fix='dnf install -y gcc gcc-c++ make; sudo env PATH="$PATH" cargo build, or build without '
-        "sudo; export HOME, CARGO_HOME and RUSTUP_HOME before they are used.",
+        cause="sudo has a PATH and a HOME of its own (secure_path, always_set_home), without "
+        ".cargo/bin and .rustup. Rust links with cc, which rustup does not bring. Under `set -u` a "
+        "variable that nobody has set ends the script.",
+        fix='dnf install -y gcc gcc-c++ make; build without sudo, or with sudo env PATH="$PATH" '
+        'HOME="$HOME" cargo build; export HOME, CARGO_HOME and RUSTUP_HOME before they are used.',
         evidence=Evidence.REPORTED,
         source="field notes, bug 4; runs of bash and rustc on another Linux; sudoers(5)",
         scenarios=_reported("setup/bug-4-unset-variables"),

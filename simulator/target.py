@@ -7,11 +7,11 @@ enclave program and the host proxy are processes of their own that find each oth
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import boto3
@@ -251,17 +251,6 @@ def transport_named(name: str) -> Transport:
     return Transport(rung, f"/dev/nsm and AF_VSOCK under the supervisor, by {rung.value}")
 
 
-def _lacking() -> Iterator[Capability]:
-    """An enclave of an image needs a root of its own, and scripts bash: not every machine's."""
-    try:
-        probe().choose_for_boot()
-    except NoRung:
-        yield Capability.PARENT_INSTANCE
-    yield Capability.SYSTEMS_MANAGER
-    if shutil.which("bash") is None:
-        yield Capability.FRESH_INSTANCE
-
-
 class SimulatorTarget:
     """A parent instance made of fakes. Use as a context manager, or `close` it.
 
@@ -276,7 +265,6 @@ class SimulatorTarget:
     def __init__(self, transport: str = "fabric") -> None:
         self._transport = transport_named(transport)
         self.stands_on = self._transport.words
-        self.capabilities = frozenset(Capability).difference(_lacking())
         self._stack = ExitStack()
         self._enclave_stack = ExitStack()
         self._enclave: SimulatedEnclave | None = None
@@ -319,6 +307,19 @@ class SimulatorTarget:
         # The enclave boots while the proxy starts; it dials the proxy only when told to.
         self._enclave = self._boot(debug=False)
         proxy.wait_until_ready()
+
+    @cached_property
+    def capabilities(self) -> frozenset[Capability]:
+        """Those that this machine allows: not every one lets an enclave have a root of its own."""
+        return frozenset(Capability).difference(self._lacking())
+
+    def _lacking(self) -> Iterator[Capability]:
+        try:
+            probe().choose_for_boot()
+        except NoRung:
+            yield Capability.PARENT_INSTANCE
+        if not self._fresh.can_be():
+            yield from (Capability.FRESH_INSTANCE, Capability.SYSTEMS_MANAGER)
 
     def __enter__(self) -> Self:
         return self
