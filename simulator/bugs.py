@@ -28,7 +28,7 @@ class Bug:
     """One bug; each text is one or more sentences for users."""
 
     number: str
-    """As the notes count: `1` to `9`, `8.1` to `8.3`."""
+    """As the notes count: `1` to `9`, `8.1` to `8.3`; or `checklist`, which ends the notes."""
     title: str
     """In one line, without a full stop."""
     symptom: str
@@ -146,7 +146,10 @@ BUGS = (
         'HOME="$HOME" cargo build; export HOME, CARGO_HOME and RUSTUP_HOME before they are used.',
         evidence=Evidence.REPORTED,
         source="field notes, bug 4; runs of bash and rustc on another Linux; sudoers(5)",
-        scenarios=_reported("setup/bug-4-unset-variables"),
+        scenarios=(
+            *_reported("setup/bug-4-no-linker", "setup/bug-4-unset-variables"),
+            *_inferred("setup/bug-4-sudo-does-not-find-cargo"),
+        ),
         explains=("host.linker",),
         checks=(
             *("toolchain.compiler", "toolchain.linker"),
@@ -158,9 +161,9 @@ BUGS = (
         title="A script sent by Systems Manager seems to end in its middle",
         symptom="The output stops at a step in the middle of the script, without an error; the "
         "steps after it seem never to have run.",
-        cause="Output is cut where it is shown: 2,500 characters in ListCommandInvocations, 24,000 "
-        "in GetCommandInvocation. The script goes on. A script that is too long (64 KB with its "
-        "document) is refused, not cut.",
+        cause="Output is cut where it is shown: after 2,500 characters in ListCommandInvocations, "
+        "after 24,000 in GetCommandInvocation, with a mark at the end. The script goes on. One "
+        "that is too long (64 KB with its document) is refused, not cut.",
         fix="End the script with a line such as `DONE rc=$?`, write logs into a file and fetch "
         "them in pieces or from S3; look at status and exit code. `attested-kms ssm run` does so, "
         "and sends scripts of any length in chunks.",
@@ -180,6 +183,7 @@ BUGS = (
                 "systems-manager/bug-5-chunks-arrive-whole",
             ),
         ),
+        explains=("ssm.output-truncated", "ssm.size"),
     ),
     Bug(
         number="6",
@@ -295,7 +299,23 @@ BUGS = (
         "src/enclave_proc/mod.rs",
         scenarios=_inferred("parent/bug-9-an-enclave-outlives-its-command"),
         explains=("host.cpu-pool", "host.enclave-process", "host.pool-in-use", "host.driver-noise"),
-        checks=("enclaves.running", "kernel.noise"),
+        checks=("allocator.service", "enclaves.running", "kernel.noise"),
+    ),
+    Bug(
+        number="checklist",
+        title="From a bare instance to a running enclave",
+        symptom="Each fix shows the next fault: the packages, then the allocator, then the folder "
+        "for artifacts, then the CPUs.",
+        cause="The faults hide one another: nothing of nitro-cli can fail before it is installed, "
+        "and build-enclave misses its -devel package before it misses HOME.",
+        fix="`attested-kms doctor` names what is to be mended next, with the command that does it, "
+        "until there is no error.",
+        correction="The notes' checklist asks for EncryptionAlgorithm in Decrypt, which does "
+        "nothing (8.1), and for both HOME and NITRO_CLI_ARTIFACTS, of which one is enough. It "
+        "forgets the Docker engine.",
+        evidence=Evidence.INFERRED,
+        source="field notes, their checklist; aws-nitro-enclaves-cli 1.4.4, src/lib.rs",
+        scenarios=_inferred("setup/checklist-from-a-bare-instance-to-a-running-enclave"),
     ),
 )
 """In the order of the notes."""

@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "number",
         nargs="?",
         metavar="NUMBER",
-        help="one of them: 1 to 9, or 8.1 to 8.3 (default: all); 8 shows its parts too",
+        help="one of them: 1 to 9, 8.1 to 8.3, or checklist (default: all); 8 shows its parts too",
     )
     parser.add_argument(
         "--json", action="store_true", help="print JSON (simulator/schemas/bugs.schema.json)"

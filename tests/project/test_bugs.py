@@ -11,6 +11,7 @@ import pytest
 
 from kms_fake.evidence import Evidence
 from simulator.bugs import BUGS, Bug, find
+from simulator.doctor.checks import CHECKS
 from simulator.explanations.table import EXPLANATIONS
 from tests.project.bug_table import BEGIN, with_bugs
 from tests.project.readme_rules import README
@@ -44,7 +45,7 @@ def numbered(scenario: str) -> str | None:
 def test_every_bug_of_the_notes_is_there() -> None:
     wanted = [str(number) for number in range(1, 10)]
     wanted[8:8] = ["8.1", "8.2", "8.3"]
-    assert wanted == NUMBERS
+    assert [*wanted, "checklist"] == NUMBERS
 
 
 def test_the_scenarios_are_those_of_the_suite_with_their_evidence() -> None:
@@ -71,6 +72,13 @@ def test_the_explanations_are_those_with_its_number(bug: Bug) -> None:
     known = {explanation.id for explanation in EXPLANATIONS}
     numbered_so = {each.id for each in EXPLANATIONS if each.field_note == bug.number}
     assert numbered_so <= set(bug.explains) <= known
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=NUMBERS)
+def test_the_checks_of_doctor_are_those_with_its_number(bug: Bug) -> None:
+    known = {check.id for check in CHECKS}
+    numbered_so = {check.id for check in CHECKS if check.bug == bug.number}
+    assert numbered_so <= set(bug.checks) <= known
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=NUMBERS)
