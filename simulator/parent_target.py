@@ -182,7 +182,6 @@ class ParentInstances:
         temporary = self._stack.enter_context(TemporaryDirectory(prefix="attested-kms-"))
         machine = MachineFolder.locate({}, Path(temporary, "machine"))
         make(machine.path, self._configuration, Installation(memory_mib=_MEMORY_MIB, cpus=_CPUS))
-        machine.on_instance(_HOME).mkdir(parents=True)
         sample = Path(temporary, "sample")
         write_sample(sample)
         for name, text in {"hello": _HELLO, "once": _ONCE}.items():
