@@ -23,6 +23,7 @@ from simulator.instance.sudoers import secure_path
 from simulator.nitro_cli.main import NO_MACHINE
 from simulator.nitro_cli.places import VARIABLE
 from simulator.packages.machine import Machine, command, complain, say
+from simulator.shim import is_shim
 
 _VERSION = "Sudo version 1.9.15p5"
 _KEPT = re.compile(
@@ -110,7 +111,8 @@ def _found(name: str, machine: Machine, shims: Path, path: str) -> str:
     folder, _, last = name.rpartition("/")
     if not folder or folder in _PLACES:
         shim = shims / last
-        if shim.exists():
+        # In a shell on the machine the folder of this sudo has this system's programs as well.
+        if _is_shim(shim):
             # What the simulator stands in for is there if a package has brought it.
             if machine.has(last):
                 return os.fspath(shim)
@@ -119,6 +121,13 @@ def _found(name: str, machine: Machine, shims: Path, path: str) -> str:
     if found is None:
         raise _Unusable(f"sudo: {name}: command not found")
     return found
+
+
+def _is_shim(path: Path) -> bool:
+    try:
+        return is_shim(path)
+    except (FileNotFoundError, PermissionError):
+        return False  # Ours may be read.
 
 
 def _environment(

@@ -44,6 +44,14 @@ def test_variables_are_those_of_a_login_and_the_scenario_s(instances: FreshInsta
         assert instance.shell(shown, environment={"HOME": "", "MINE": "a b"}).stdout == " a b\n"
 
 
+def test_sudo_finds_what_is_this_system_s(instances: FreshInstances) -> None:
+    with instances.fresh_instance(with_rustup=False) as instance:
+        assert instance.shell("sudo env -i /bin/echo this").stdout == "this\n"
+        assert instance.shell("sudo rpm -q bash").exit_code == 0
+        missing = instance.shell("sudo nitro-cli --version")
+        assert (missing.exit_code, missing.stderr) == (1, "sudo: nitro-cli: command not found\n")
+
+
 def test_where_no_instance_can_be_both_capabilities_are_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
