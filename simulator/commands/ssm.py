@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 
 from simulator.commands.ending import tidy_end
+from simulator.commands.ssm_commands import run as run_script
 from simulator.commands.ssm_commands import serve
 
 HELP = "run scripts on a parent instance through Systems Manager, simulated or real"
 
 _COMMANDS = {
+    "run": run_script,
     "serve": serve,
 }
 

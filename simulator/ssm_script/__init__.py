@@ -8,8 +8,8 @@ What of the real service it relies upon, and how that is known:
 
 - 64 KB for a document with its parameters (MaxDocumentSizeExceeded): documented, API models of
   SendCommand and CreateDocument. How the service counts is unknown, hence the margin (limits.py).
-- 3,000 characters in one string of `commands`: reported, the field notes' recipe. The limit of a
-  string is unknown.
+- 3,000 characters in one string of `commands`: reported, the field notes. The limit of a string is
+  unknown.
 - GetCommandInvocation gives the first 24,000 characters of standard output: documented, API model;
   the agent cuts there (amazon-ssm-agent, iohandler.go): inferred from its source.
 - The strings are joined by line ends into one file that `sh -c FILE` runs, without a HOME of a

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-CHUNK_CHARACTERS = 3000
-"""Of base64 in one string of `commands`. Reported: the field notes' recipe used as many; the limit
-of a string is unknown."""
+LINE_CHARACTERS = 3000
+"""Of one string of `commands`. Reported: strings of a little more worked in the field notes; the
+limit is unknown."""
+
+CHUNK_CHARACTERS = 2900
+"""Of base64 in one string: beside it are its number and its SHA-256."""
 
 COMMAND_CHARACTERS = 48 * 1024
 """Of a command's Parameters, as JSON. Documented: 64 KB for the document with its parameters. A

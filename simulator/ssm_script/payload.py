@@ -1,6 +1,6 @@
 """What is sent: the script with a launcher before it, as numbered chunks of base64.
 
-    payload = launcher + script      packed = base64(gzip(payload))      chunks of 3,000 characters
+    payload = launcher + script      packed = base64(gzip(payload))      chunks of 2,900 characters
 
 The launcher is a line for `sh` that names interpreter, arguments and environment. All that the user
 wrote is inside, so no shell and no `{{ }}` of Systems Manager touches it on the way.

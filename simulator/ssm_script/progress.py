@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 _FIRST = 2.0
 _LONGEST = 60.0
@@ -13,7 +13,7 @@ _LONGEST = 60.0
 
 @dataclass
 class Progress:
-    """Says at growing distances what goes on and for how long.
+    """Says at growing distances what goes on, and how long the run has taken.
 
     `say` takes a line; `clock` gives seconds; both are replaced in tests.
     """
@@ -21,26 +21,25 @@ class Progress:
     say: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
     _doing: str = ""
-    _since: float = 0.0
+    _began: float = 0.0
     _distance: float = _FIRST
-    _next: float = field(default=0.0)
+    _next: float = 0.0
 
     def __post_init__(self) -> None:
         """The first line comes two seconds from now."""
-        self._since = self.clock()
-        self._next = self._since + _FIRST
+        self._began = self.clock()
+        self._next = self._began + _FIRST
 
     def begin(self, doing: str) -> None:
         """What is done from now on; said when the time for a line has come."""
         self._doing = doing
-        self._since = self.clock()
 
     def tick(self, state: str) -> None:
         """It still goes on: `state` is what the service calls it."""
         now = self.clock()
         if now < self._next:
             return
-        self.say(f"{self._doing}: {state}, {now - self._since:.0f} s")
+        self.say(f"{self._doing}: {state}, {now - self._began:.0f} s")
         self._distance = min(self._distance * 2, _LONGEST)
         self._next = now + self._distance
 

@@ -12,6 +12,9 @@ from simulator.ssm_script.limits import ROUNDS, SLICE_CHARACTERS
 from simulator.ssm_script.plan import Plan, Request
 from simulator.ssm_script.service import Invocation, Service
 
+_AGENTS_OWN = "failed to run commands: "
+"""What the agent adds to standard error where the exit code is not 0. Inferred: runscript.go."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -64,7 +67,7 @@ class Run:
             timed_out = self._run()
             ended, message = self._judged(timed_out)
         except RunFailed as failure:
-            ended, message = failure.ended, str(failure)
+            ended, message = failure.ended, f"{failure}{self._called_off()}"
         folder, said = self._tidy(ended)
         return Result(
             ended,
@@ -197,6 +200,17 @@ class Run:
             except BadAnswer:
                 pieces.pop(number, None)  # It is asked for again.
 
+    def _called_off(self) -> str:
+        """Cancel what has not ended, lest it runs when nobody looks any more; a sentence."""
+        if not self._service.running:
+            return ""
+        which = " ".join(self._service.running)
+        try:
+            self._service.cancel_all()
+        except RunFailed:
+            return f" It could not be cancelled and may still run: {which}."
+        return f" It was told to cancel {which}."
+
     def _tidy(self, ended: Ended) -> tuple[str | None, str]:
         """Remove what is on the instance, unless it is wanted; what is left, and a sentence."""
         folder = self._plan.folder
@@ -274,5 +288,6 @@ def _cancelled(invocation: Invocation, ended: Ended) -> RunFailed:
 
 
 def _said(invocation: Invocation) -> str:
-    last = invocation.stderr.strip().splitlines()[-1:]
+    lines = invocation.stderr.strip().splitlines()
+    last = [line for line in lines if not line.startswith(_AGENTS_OWN)][-1:]
     return f"Its shell said: {last[0]}" if last else f"Command {invocation.command_id}."

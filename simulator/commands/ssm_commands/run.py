@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import secrets
 import sys
@@ -41,7 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--instance", metavar="ID", required=True, type=_instance, help="where to run it"
     )
-    parser.add_argument("--region", metavar="NAME", help="of the instance (default: boto3's)")
+    parser.add_argument(
+        "--region", metavar="NAME", help="of the instance (default: AWS_REGION, then boto3's)"
+    )
     parser.add_argument("--profile", metavar="NAME", help="of the AWS configuration")
     parser.add_argument(
         "--timeout",
@@ -188,11 +191,13 @@ def _client(options: argparse.Namespace) -> Any:
 
     from simulator.ssm_script.refusals import BOTO3, failed
 
+    # boto3 does not look at AWS_REGION, and the AWS CLI does.
+    region = options.region or os.environ.get("AWS_REGION") or None
     try:
-        session = boto3.Session(profile_name=options.profile, region_name=options.region)
+        session = boto3.Session(profile_name=options.profile, region_name=region)
         return session.client("ssm")
     except BOTO3 as error:
-        raise failed(error, instance=options.instance, region=str(options.region)) from error
+        raise failed(error, instance=options.instance, region=str(region)) from error
     except ValueError as error:
         # An endpoint that is no URL.
         raise CommandFailed(f"boto3 cannot be configured: {error}.", exit_code=2) from error
@@ -223,8 +228,8 @@ def _timeout(text: str) -> int:
     seconds = int(text) if text.isdecimal() else 0
     if not limits.LEAST_TIMEOUT <= seconds <= limits.LONGEST_TIMEOUT:
         raise argparse.ArgumentTypeError(
-            f"{text!r}: {limits.LEAST_TIMEOUT} to {limits.LONGEST_TIMEOUT} seconds; the agent makes an hour of "
-            "less, and Systems Manager takes no more"
+            f"{text!r}: {limits.LEAST_TIMEOUT} to {limits.LONGEST_TIMEOUT} seconds; the agent "
+            "makes an hour of less, and Systems Manager takes no more"
         )
     return seconds
 
