@@ -20,14 +20,16 @@ What of the real service it relies upon, and how that is known:
   executers_unix.go. CancelCommand promises nothing: documented.
 - An executionTimeout below 5 seconds becomes an hour: inferred, pluginutil.go. At most 172,800
   seconds: documented, AWS-RunShellScript.
-- Exit code 194 restarts the instance: documented, "Rebooting managed node from scripts". Exit code
-  137 counts as a timeout: inferred, pluginutil_unix.go. So neither is passed to the agent.
-- `{{ }}` in a parameter is replaced by the service: documented, "Working with parameters". So what
-  the user wrote travels in base64 alone.
+- Exit code 194 restarts the instance, and then the script: documented, "Handling reboots when
+  running commands". Exit code 137 counts as a timeout: inferred, pluginutil_unix.go. So neither is
+  passed to the agent.
+- `{{ssm:NAME}}` is replaced by the service: documented, "Data elements and parameters"; which other
+  braces it minds in a parameter is unknown. So what the user wrote travels in base64 alone.
 - GetCommandInvocation may answer InvocationDoesNotExist right after SendCommand: documented
   (eventual consistency) and reported (boto3 issue 2701).
 - SendCommand takes no token against repetition: documented, API model. So a command that arrives
   twice must do no harm.
 - Status and StatusDetails, with and without spaces in the details: documented and reported.
-- /tmp of Amazon Linux 2023 is in memory: documented, its user guide. So files are in /var/tmp.
+- /tmp of Amazon Linux 2023 is in memory, and larger files belong into /var/tmp: documented, its
+  user guide, "/tmp (small temporary files)". So files are in /var/tmp.
 """

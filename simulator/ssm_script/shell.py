@@ -43,9 +43,19 @@ mv -f "$d/new.$1.$$" "$d/part.$1"
 }
 """
 
+# By what it was started with: its number may be another process's by now.
+_PROCESS = """\
+process() {
+p=$(cat "$d/pid" 2>/dev/null)
+[ -n "$p" ] && tr "\\000" " " 2>/dev/null < "/proc/$p/cmdline" | grep -q -F "$d/" || p=
+}
+"""
+
 # A part that is damaged or cannot be written is a part that is missing. Nothing runs unless the
 # files that will be run have the right SHA-256. `mkdir` decides who runs them, once: the same
-# command may have arrived twice, and the second waits for the first one's report.
+# command may have arrived twice, and the second waits for the first one's report. It does not come
+# if the first was killed, by a restart of the instance say, after which the agent runs its command
+# again: then there has been no such process for a minute.
 _RUN = """\
 if [ ! -d "$d/run" ]; then
 i=1; w=
@@ -66,8 +76,13 @@ sh "$d/launch.$$" "$d/run/$f" "$d/pid" </dev/null >"$d/stdout" 2>"$d/stderr"
 rc=$?
 echo "$rc" > "$d/rc.new" && mv "$d/rc.new" "$d/rc"
 else
-while [ -d "$d/run" ] && [ ! -f "$d/report" ] && [ ! -d "$d/lost" ]; do sleep 1; done
-rc=$(cat "$d/rc") || stop gone
+i=0
+while [ -d "$d/run" ] && [ ! -f "$d/report" ] && [ ! -d "$d/lost" ] && [ "$i" -lt 60 ]; do
+sleep 1; i=$((i + 1)); process; [ -z "$p" ] || i=0
+done
+[ -d "$d/run" ] || stop gone
+rc=$(cat "$d/rc" 2>/dev/null)
+[ -n "$rc" ] || rc=none
 fi
 """
 
@@ -98,16 +113,13 @@ echo "DONE rc=$rc"
 
 # To the agent, 194 is a wish to restart the instance and 137 a timeout.
 _END = """\
-case $rc in 137|194) exit 1;; *) exit "$rc";; esac
+case $rc in 137|194|none) exit 1;; *) exit "$rc";; esac
 """
 
-_PROCESS = """\
-p=$(cat "$d/pid" 2>/dev/null)
-[ -n "$p" ] && tr "\\000" " " 2>/dev/null < "/proc/$p/cmdline" | grep -q -F "$d/" || p=
-"""
 
 _AFTERWARDS = """\
 [ -d "$d/run" ] || stop gone
+process
 rc=$(cat "$d/rc" 2>/dev/null)
 [ -n "$rc" ] || rc=${p:+running}
 [ -n "$rc" ] || rc=none
@@ -123,6 +135,7 @@ echo "DONE rc=0"
 """
 
 _KILL = """\
+process
 [ -z "$p" ] || kill -9 "$p" 2>/dev/null
 """
 
@@ -151,7 +164,7 @@ def run(
         "m": output_bytes,
         "k": SLICE_CHARACTERS,
     }
-    before = _lines(values, _STOP, _FOLDER, _PUT)
+    before = _lines(values, _STOP, _FOLDER, _PUT, _PROCESS)
     return [*before, *map(_put, parts), *_lines({}, _RUN, _REPORT, _END)]
 
 

@@ -34,6 +34,7 @@ PROGRAMS = {
     "run-go": ("bash", "go"),
     "run-python": ("bash", "python3"),
     "run-rust": ("bash", "cargo", "gcc"),
+    "ssm": ("bash", "jq", "python3"),
 }
 """What must be on PATH for each page."""
 LIBRARIES = {"run-c": ("libcrypto", "libssl")}

@@ -257,6 +257,22 @@ def test_a_command_that_arrives_twice_runs_the_script_once(world: World, tmp_pat
     assert world.agent.commands[twin].process.wait() == 8
 
 
+def test_a_command_that_a_restart_repeats_gives_up(world: World, tmp_path: Path) -> None:
+    """The process of the first is gone, and nothing reports any more."""
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "sleep").symlink_to("/bin/true")
+    path = f"{tmp_path}/tools:{world.agent.environment['PATH']}"
+    world.agent.environment = {"PATH": path}
+    (world.folder / "run").mkdir(mode=0o700, parents=True)
+    (world.folder / "stdout").write_text("before\n")
+    (world.folder / "pid").write_text("1\n")
+    result = world.run(b"echo again")
+    assert (result.ended, result.script_exit_code) == (Ended.OUTCOME_LOST, None)
+    assert result.stdout == b"before\n"
+    assert "by a restart" in result.message
+    assert world.left() == []
+
+
 def test_cut_answers_are_noticed(world: World) -> None:
     """The report is asked for again, and each slice; the output is whole."""
     cut: set[int] = set()
