@@ -21,8 +21,8 @@ What of the real service it relies upon, and how that is known:
 - An executionTimeout below 5 seconds becomes an hour: inferred, pluginutil.go. At most 172,800
   seconds: documented, AWS-RunShellScript.
 - Exit code 194 restarts the instance, and then the script: documented, "Handling reboots when
-  running commands". Exit code 137 counts as a timeout: inferred, pluginutil_unix.go. So neither is
-  passed to the agent.
+  running commands". Exit code 137 counts as a timeout: inferred, pluginutil_unix.go; 168 and 169
+  mean things of their own: inferred, the agent's source. So none is passed to the agent.
 - `{{ssm:NAME}}` is replaced by the service: documented, "Data elements and parameters"; which other
   braces it minds in a parameter is unknown. So what the user wrote travels in base64 alone.
 - GetCommandInvocation may answer InvocationDoesNotExist right after SendCommand: documented

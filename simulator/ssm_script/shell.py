@@ -111,9 +111,9 @@ echo "data $(head -c "$k" "$d/sent")"
 echo "DONE rc=$rc"
 """
 
-# To the agent, 194 is a wish to restart the instance and 137 a timeout.
+# To the agent, 194 is a wish to restart the instance, 137 a timeout, 168 a success and 169 a remark.
 _END = """\
-case $rc in 137|194|none) exit 1;; *) exit "$rc";; esac
+case $rc in 137|168|169|194|none) exit 1;; *) exit "$rc";; esac
 """
 
 

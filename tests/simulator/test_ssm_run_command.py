@@ -114,7 +114,7 @@ def test_binary_output_is_exact_and_apart(
     assert (shown.out, shown.err) == (content, content[:300])
 
 
-@pytest.mark.parametrize("code", [0, 1, 124, 137, 194])
+@pytest.mark.parametrize("code", [0, 1, 124, 137, 168, 169, 194])
 def test_the_exit_code(run: Run, capfdbinary: pytest.CaptureFixture[bytes], code: int) -> None:
     assert run(b"echo x; exit %d" % code, "--quiet") == code
     shown = capfdbinary.readouterr()
