@@ -52,11 +52,15 @@ class Stream:
 
 @dataclass(frozen=True)
 class Report:
-    """The end of a run: `state` is the exit code in digits, `none` or `running`."""
+    """The end of a run: `state` is the exit code in digits, `none` or `running`.
+
+    `kept` is False where not all that the script wrote came into the files.
+    """
 
     state: str
     stdout: Stream
     stderr: Stream
+    kept: bool
     sha256: str
     characters: int
     first: str
@@ -81,6 +85,7 @@ def report(answer: Answer) -> Report:
             answer.done,
             _stream(answer.lines["stdout"]),
             _stream(answer.lines["stderr"]),
+            answer.lines["kept"] == "1",
             answer.lines["sha256"],
             int(answer.lines["sent"]),
             answer.lines["data"],

@@ -21,6 +21,13 @@ from simulator.ssm_script.errors import Ended, RunFailed
 from simulator.ssm_script.limits import CHUNK_CHARACTERS, SCRIPT_BYTES
 
 DEFAULT_SHELL = "bash"
+
+BORN = """\
+born() { sed -n "s/^.*) [^ZX] //p" "/proc/$1/stat" 2>/dev/null | cut -d " " -f 19; }
+"""
+"""When a process began, in the kernel's ticks; nothing for one that has ended. Its number alone may
+be another's by now. Source: proc(5), /proc/PID/stat."""
+
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NAME_LENGTH = 40
 
@@ -82,7 +89,8 @@ class Script:
         settings = [f"{name}={value}" for name, value in self.environment.items()]
         before = _words(["env", *settings, *self.interpreter] if settings else self.interpreter)
         after = _words(self.arguments)
-        return b'echo "$$" > "$2"\nexec ' + before + b' "$1" ' + after + b"\n"
+        number = b'echo "$$ $(born "$$")" > "$2"\n'
+        return BORN.encode() + number + b"exec " + before + b' "$1" ' + after + b"\n"
 
 
 def _first_line(content: bytes) -> Sequence[str]:

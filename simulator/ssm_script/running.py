@@ -165,9 +165,14 @@ class Run:
             self._output = self._fetched(told)
         except BadAnswer as error:
             return Ended.OUTCOME_LOST, f"{_ending(told)} {str(error).capitalize()}."
-        self._wanted = told.state == "running" or not told.complete
+        self._wanted = told.state == "running" or not (told.complete and told.kept)
         if told.exit_code is None:
             return (Ended.TIMED_OUT, stopped) if timed_out else (Ended.OUTCOME_LOST, _ending(told))
+        if not told.kept:
+            return Ended.OUTCOME_LOST, (
+                f"{_ending(told)} Not all that it wrote could be kept: usually the disk of "
+                f"{self._plan.folder} is full, or somebody ended what reads its output."
+            )
         if not told.complete:
             written = told.stdout.written + told.stderr.written
             return Ended.OUTCOME_LOST, (

@@ -10,6 +10,7 @@ All files are in one folder of the run, which only its owner can enter:
     stdout    what the script wrote                     rc          its exit code
     stderr    the same                                  sent        both, gzip, base64, one line
     pid       the script's process                      report      sizes and SHA-256 of both
+    o, e      the pipes that the script writes into     o.ok        a reader has had all, as e.ok
 
 Every command prints lines of a word and values, and last `DONE rc=N`: without it, output is cut.
 """
@@ -19,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from simulator.ssm_script.limits import SLICE_CHARACTERS
-from simulator.ssm_script.payload import Part, Payload
+from simulator.ssm_script.payload import BORN, Part, Payload
 
 FOLDER = "/var/tmp/attested-kms-ssm."  # noqa: S108  # The folder is refused unless it is ours.
 PROBLEM = 3
@@ -43,12 +44,31 @@ mv -f "$d/new.$1.$$" "$d/part.$1"
 }
 """
 
-# By what it was started with: its number may be another process's by now.
-_PROCESS = """\
-process() {
-p=$(cat "$d/pid" 2>/dev/null)
-[ -n "$p" ] && tr "\\000" " " 2>/dev/null < "/proc/$p/cmdline" | grep -q -F "$d/" || p=
-}
+# The number of a process that still runs, in p.
+_ALIVE = f"""\
+{BORN}\
+alive() {{
+p=; t=
+[ ! -f "$d/$1" ] || read -r p t < "$d/$1"
+[ -n "$p" ] && [ "$(born "$p")" = "$t" ] || p=
+}}
+"""
+
+# To a script, a file is not as a pipe: `> /dev/stderr` would cut off what it has. So it has pipes
+# as from the agent, which others read. They live in a session of their own where they can, so that
+# what ends the script does not end them too: they end when nobody holds the pipe any more.
+_READ = f"""\
+mkfifo "$d/o" "$d/e"
+cat > "$d/reader" <<\\end
+{BORN}\
+trap "" HUP INT TERM
+echo "$$ $(born "$$")" > "$1/$2.pid"
+cat < "$1/$2" > "$1/$3" && mkdir "$1/$2.ok"
+end
+z=$(command -v setsid)
+for x in "o stdout" "e stderr"; do
+$z sh "$d/reader" "$d" $x </dev/null >/dev/null 2>&1 &
+done
 """
 
 # A part that is damaged or cannot be written is a part that is missing. Nothing runs unless the
@@ -56,7 +76,7 @@ p=$(cat "$d/pid" 2>/dev/null)
 # command may have arrived twice, and the second waits for the first one's report. It does not come
 # if the first was killed, by a restart of the instance say, after which the agent runs its command
 # again: then there has been no such process for a minute.
-_RUN = """\
+_CHECK = """\
 if [ ! -d "$d/run" ]; then
 i=1; w=
 while [ "$i" -le "$n" ]; do [ -f "$d/part.$i" ] || w="$w $i"; i=$((i + 1)); done
@@ -69,16 +89,20 @@ tail -c "+$((l + 1))" "$d/all.$$" > "$d/script.$$"
 [ "$(cat "$d/launch.$$" "$d/script.$$" | sha256sum)" = "$h  -" ] \\
 || [ -d "$d/run" ] || stop sha256
 fi
+"""
+
+_RUN = f"""\
 if mkdir "$d/run" 2>/dev/null; then
 mv "$d/script.$$" "$d/run/$f" && rm -f "$d"/part.* "$d"/all.*
+{_READ}\
 trap : HUP INT TERM
-sh "$d/launch.$$" "$d/run/$f" "$d/pid" </dev/null >"$d/stdout" 2>"$d/stderr"
+sh "$d/launch.$$" "$d/run/$f" "$d/pid" </dev/null >"$d/o" 2>"$d/e"
 rc=$?
 echo "$rc" > "$d/rc.new" && mv "$d/rc.new" "$d/rc"
 else
 i=0
 while [ -d "$d/run" ] && [ ! -f "$d/report" ] && [ ! -d "$d/lost" ] && [ "$i" -lt 60 ]; do
-sleep 1; i=$((i + 1)); process; [ -z "$p" ] || i=0
+sleep 1; i=$((i + 1)); alive pid; [ -z "$p" ] || i=0
 done
 [ -d "$d/run" ] || stop gone
 rc=$(cat "$d/rc" 2>/dev/null)
@@ -86,12 +110,25 @@ rc=$(cat "$d/rc" 2>/dev/null)
 fi
 """
 
-# What a process in the background still writes while this goes on is left out: sizes are taken
-# once. Where it is too much, standard error may have half, or what standard output leaves.
-_REPORT = """\
-both() { head -c "$a" "$d/stdout"; head -c "$b" "$d/stderr"; }
+# A process in the background may hold the pipes: nothing for a second is the end then, and what it
+# writes later is left out. Readers that ended before the pipes did have lost something.
+_SETTLE = """\
+i=0; q=
+while alive o.pid; w=$p; alive e.pid; [ -n "$w$p" ] && [ "$i" -lt 10 ]; do
+s="$(wc -c < "$d/stdout") $(wc -c < "$d/stderr")"
+[ "$s" = "$q" ] || i=0
+q=$s; i=$((i + 1)); sleep 0.1 2>/dev/null || sleep 1
+done
+y=1
+for x in o e; do alive $x.pid; [ -n "$p" ] || [ -d "$d/$x.ok" ] || y=0; done
+"""
+
+# Where it is too much, standard error may have half, or what standard output leaves.
+_REPORT = f"""\
+both() {{ head -c "$a" "$d/stdout"; head -c "$b" "$d/stderr"; }}
 if [ ! -f "$d/report" ]; then
 : >> "$d/stdout"; : >> "$d/stderr"
+{_SETTLE}\
 o=$(($(wc -c < "$d/stdout"))); e=$(($(wc -c < "$d/stderr"))); a=$o; b=$e
 if [ "$((a + b))" -gt "$m" ]; then
 r=$((m - a)); [ "$r" -gt "$((m / 2))" ] || r=$((m / 2))
@@ -101,8 +138,9 @@ fi
 s=$(both | sha256sum)
 both | gzip -nc | base64 | tr -d "\\n" > "$d/sent"
 [ "$(base64 -d < "$d/sent" | gzip -dc | sha256sum)" = "$s" ] \\
-|| { mkdir "$d/lost"; stop space; }
-printf "stdout %s %s\\nstderr %s %s\\nsha256 %s\\n" "$o" "$a" "$e" "$b" "${s%% *}" > "$d/report.new"
+|| {{ mkdir "$d/lost"; stop space; }}
+printf "stdout %s %s\\nstderr %s %s\\n" "$o" "$a" "$e" "$b" > "$d/report.new"
+printf "kept %s\\nsha256 %s\\n" "$y" "${{s%% *}}" >> "$d/report.new"
 mv "$d/report.new" "$d/report"
 fi
 cat "$d/report"
@@ -111,7 +149,7 @@ echo "data $(head -c "$k" "$d/sent")"
 echo "DONE rc=$rc"
 """
 
-# To the agent, 194 is a wish to restart the instance, 137 a timeout, 168 a success and 169 a remark.
+# To the agent, 194 is a wish to restart the instance, 137 a timeout, 168 a success.
 _END = """\
 case $rc in 137|168|169|194|none) exit 1;; *) exit "$rc";; esac
 """
@@ -119,7 +157,7 @@ case $rc in 137|168|169|194|none) exit 1;; *) exit "$rc";; esac
 
 _AFTERWARDS = """\
 [ -d "$d/run" ] || stop gone
-process
+alive pid
 rc=$(cat "$d/rc" 2>/dev/null)
 [ -n "$rc" ] || rc=${p:+running}
 [ -n "$rc" ] || rc=none
@@ -135,7 +173,7 @@ echo "DONE rc=0"
 """
 
 _KILL = """\
-process
+alive pid
 [ -z "$p" ] || kill -9 "$p" 2>/dev/null
 """
 
@@ -164,14 +202,14 @@ def run(
         "m": output_bytes,
         "k": SLICE_CHARACTERS,
     }
-    before = _lines(values, _STOP, _FOLDER, _PUT, _PROCESS)
-    return [*before, *map(_put, parts), *_lines({}, _RUN, _REPORT, _END)]
+    before = _lines(values, _STOP, _FOLDER, _PUT, _ALIVE)
+    return [*before, *map(_put, parts), *_lines({}, _CHECK, _RUN, _REPORT, _END)]
 
 
 def report(folder: str, output_bytes: int) -> list[str]:
     """Report a run whose own command did not: it was stopped, or its answer was cut."""
     values = {"d": folder, "m": output_bytes, "k": SLICE_CHARACTERS}
-    return _lines(values, _STOP, _PROCESS, _AFTERWARDS, _REPORT)
+    return _lines(values, _STOP, _ALIVE, _AFTERWARDS, _REPORT)
 
 
 def fetch(folder: str, number: int) -> list[str]:
@@ -181,7 +219,7 @@ def fetch(folder: str, number: int) -> list[str]:
 
 def clean(folder: str, *, kill: bool) -> list[str]:
     """Remove the folder; `kill` ends a script first that has outlived its cancellation."""
-    return _lines({"d": folder}, _STOP, *((_PROCESS, _KILL) if kill else ()), _CLEAN)
+    return _lines({"d": folder}, _STOP, *((_ALIVE, _KILL) if kill else ()), _CLEAN)
 
 
 def _put(part: Part) -> str:

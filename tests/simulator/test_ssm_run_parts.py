@@ -182,7 +182,7 @@ def test_an_answer_without_its_end_is_not_believed(output: str) -> None:
     [
         "DONE rc=0",
         "stdout 1\nDONE rc=0",
-        "stdout 1 x\nstderr 0 0\nsha256 0\nsent 0\ndata \nDONE rc=0",
+        "stdout 1 x\nstderr 0 0\nkept 1\nsha256 0\nsent 0\ndata \nDONE rc=0",
         "PROBLEM gone\nDONE rc=3",
     ],
 )
@@ -194,6 +194,6 @@ def test_a_report_that_is_none(output: str) -> None:
 @pytest.mark.parametrize("characters", ["", "A", "AAAA", "H4sIAAAAAAAAAwMAAAAAAAAAAAA=", "%"])
 def test_output_that_is_damaged(characters: str) -> None:
     stream = answers.Stream(1, 1)
-    told = answers.Report("0", stream, stream, "0" * 64, len(characters), characters)
+    told = answers.Report("0", stream, stream, True, "0" * 64, len(characters), characters)
     with pytest.raises(BadAnswer):
         answers.output(told, characters)

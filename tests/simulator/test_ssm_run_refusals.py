@@ -58,7 +58,7 @@ class Scripted:
 SENT = {"Command": {"CommandId": "c-1"}}
 REPORT = (
     "stdout 0 0\nstderr 0 0\n"
-    "sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n"
+    "kept 1\nsha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n"
     "sent 28\ndata H4sIAAAAAAAAAwMAAAAAAAAAAAA=\nDONE rc=0\n"
 )
 

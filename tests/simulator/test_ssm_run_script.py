@@ -119,6 +119,24 @@ def test_a_script_that(world: World, name: str) -> None:
     assert world.left() == []
 
 
+def test_a_script_that_opens_its_outputs_again(world: World) -> None:
+    """With files in the place of pipes, each of these would cut off what came before."""
+    script = (
+        b"echo one; echo two > /dev/stdout; echo a >&2; echo b > /dev/stderr; echo c >&2\n"
+        b"echo three | tee /dev/stderr; exit 2\n"
+    )
+    result = world.run(script)
+    assert (result.stdout, result.stderr) == (b"one\ntwo\nthree\n", b"a\nb\nc\nthree\n")
+    assert (result.ended, result.exit_code) == (Ended.SCRIPT, 2)
+
+
+def test_output_that_nobody_reads_any_more_is_said_to_be_lost(world: World) -> None:
+    script = b'echo before; read -r reader _ < "${0%/run/*}/o.pid"; kill -9 "$reader"; exit 6'
+    result = world.run(script)
+    assert (result.ended, result.script_exit_code) == (Ended.OUTCOME_LOST, 6)
+    assert "Not all that it wrote could be kept" in result.message
+
+
 def test_a_process_in_the_background_does_not_hold_it_up(world: World) -> None:
     result = world.run(b"sleep 1000 & echo $!")
     assert result.ended is Ended.SCRIPT
@@ -265,12 +283,11 @@ def test_a_command_that_a_restart_repeats_gives_up(world: World, tmp_path: Path)
     world.agent.environment = {"PATH": path}
     (world.folder / "run").mkdir(mode=0o700, parents=True)
     (world.folder / "stdout").write_text("before\n")
-    (world.folder / "pid").write_text("1\n")
+    (world.folder / "pid").write_text("1 2\n")
     result = world.run(b"echo again")
     assert (result.ended, result.script_exit_code) == (Ended.OUTCOME_LOST, None)
     assert result.stdout == b"before\n"
     assert "by a restart" in result.message
-    assert world.left() == []
 
 
 def test_cut_answers_are_noticed(world: World) -> None:
