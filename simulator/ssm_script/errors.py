@@ -1,8 +1,8 @@
 """How a run can end, and the exit code of each end.
 
-A script may end with any of 0 to 255, so no code is free. 124 is what `timeout` gives, 130 a shell
-after Ctrl-C. The others lie between what shells make of signals (128 to 192) and 255, which ssh and
-`exit -1` give; a sentence on standard error always says which end it was, and `--json` says it too.
+A script may end with any of 0 to 255, so no code is free. 124 is what `timeout` gives. The others
+lie between what shells make of signals (128 to 192) and 255, which ssh and `exit -1` give; Ctrl-C
+is 130 as everywhere. A sentence on standard error always says which end it was, and `--json` too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ class Ended(Enum):
 
     SCRIPT = ("script", None)
     TIMED_OUT = ("timed-out", 124)
-    INTERRUPTED = ("interrupted", 130)
     OUTCOME_LOST = ("outcome-lost", 250)
     NOT_STARTED = ("not-started", 251)
     CANCELLED = ("cancelled", 252)

@@ -89,7 +89,9 @@ class Run:
 
     def _run(self) -> bool:
         """Run it and set the report; whether it was stopped by executionTimeout."""
-        for _ in range(ROUNDS):
+        left = ROUNDS
+        while True:
+            left -= 1
             self._service.progress.begin("running the script")
             invocation = self._service.execute(self._plan.run())
             if invocation.cancelled:
@@ -103,34 +105,39 @@ class Run:
                 case []:
                     self._told = _told(answer)
                     return False
-                case ["missing", *numbers]:
+                case ["missing", *numbers] if left:
                     self._bring(self._plan.bring(self._known(numbers)))
                 case problem:
-                    raise self._not_started(problem, invocation)
-        raise RunFailed(
-            Ended.NOT_STARTED,
-            f"Parts of the script did not arrive whole, though they were sent {ROUNDS} times: "
-            f"{' '.join(numbers[:20])} of {len(self._plan.payload.parts)}. The script was not "
-            f"started. {_said(invocation)}",
-        )
+                    raise self._cannot(problem, invocation)
 
     def _known(self, numbers: Iterable[str]) -> list[int]:
         """Part numbers that an instance named, without what it may have made up."""
         there = {str(part.number): part.number for part in self._plan.payload.parts}
         return [there[number] for number in numbers if number in there]
 
-    def _not_started(self, problem: Sequence[str], invocation: Invocation) -> RunFailed:
+    def _cannot(self, problem: Sequence[str], invocation: Invocation) -> RunFailed:
         match problem:
             case ["lacks", tool]:
                 why = f"the instance has no {tool}, which is needed to bring the script there"
+            case ["missing", *numbers]:
+                why = (
+                    f"parts of it did not arrive whole, though they were sent {ROUNDS} times: "
+                    f"{' '.join(numbers[:20])} of {len(self._plan.payload.parts)}"
+                )
             case ["folder", *reason]:
                 self._foreign = True
                 why = f"the folder {self._plan.folder} cannot be used: {' '.join(reason)}"
             case ["space"]:
-                raise RunFailed(
+                return RunFailed(
                     Ended.OUTCOME_LOST,
                     "The script has run, but its output could not be prepared to be fetched; "
                     f"usually the disk of {self._plan.folder} is full. {_said(invocation)}",
+                )
+            case ["gone"]:
+                return RunFailed(
+                    Ended.OUTCOME_LOST,
+                    f"The script has run, but {self._plan.folder} is no longer there: its outcome "
+                    "is not known.",
                 )
             case _:
                 why = "it could not be put together; usually the disk of /var/tmp is full"
@@ -214,7 +221,7 @@ class Run:
             self._service.cancel_all()
         except RunFailed:
             return f" It could not be cancelled and may still run: {which}."
-        return f" It was told to cancel {which}."
+        return f" Systems Manager was asked to cancel {which}."
 
     def _tidy(self, ended: Ended) -> tuple[str | None, str]:
         """Remove what is on the instance, unless it is wanted; what is left, and a sentence."""

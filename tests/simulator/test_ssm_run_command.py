@@ -19,19 +19,14 @@ from jsonschema import Draft202012Validator
 from simulator import cli
 from simulator.environment import without_aws
 from simulator.schema_check import schema
+from tests.simulator.ssm_run_world import filler
 from tests.simulator.ssm_world import World, world
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the instance's shell is Linux's")
 
 ROOT = Path(__file__).resolve().parents[2]
-LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 Run = Callable[..., int]
-
-
-def filler(size: int) -> bytes:
-    """A comment that no compressor makes shorter than six bits a letter."""
-    return b"#" + bytes(random.Random(size).choices(LETTERS, k=size)) + b"\n"  # noqa: S311
 
 
 @pytest.fixture(name="ssm", scope="module")

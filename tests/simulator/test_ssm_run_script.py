@@ -18,7 +18,7 @@ from simulator.ssm_script.errors import Ended
 from simulator.ssm_script.limits import SLICE_CHARACTERS
 from simulator.ssm_script.payload import Script
 from simulator.ssm_script.plan import Request
-from tests.simulator.ssm_run_world import Agent, World, agent, client_error
+from tests.simulator.ssm_run_world import Agent, World, agent, client_error, filler
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the instance's shell is Linux's")
 
@@ -37,12 +37,6 @@ def _world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         yield world
         for path in world.left():
             shutil.rmtree(path)
-
-
-def filler(size: int) -> bytes:
-    """A comment that no compressor makes shorter than six bits a letter."""
-    letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-    return b"#" + bytes(random.Random(size).choices(letters, k=size)) + b"\n"  # noqa: S311
 
 
 @pytest.mark.parametrize(
@@ -356,6 +350,22 @@ def test_an_interrupt_cancels_and_cleans(world: World, number: signal.Signals) -
     assert world.agent.comments == ["run", "clean"]
     assert world.left() == []
     assert world.said[-1] == "cancelled, and its files are removed"
+
+
+def test_a_second_interrupt_leaves_it_as_it_is(world: World) -> None:
+    def interrupt(_number: int, _answer: dict[str, Any]) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    world.agent.after = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        world.run(b"sleep 1000")
+    assert world.said[-1] == (f"left as it is: {world.folder} on the instance, commands command-1")
+
+
+def test_a_script_that_removes_its_own_files(world: World) -> None:
+    result = world.run(b'rm -r "${0%/run/*}"; exit 6')
+    assert (result.ended, result.exit_code) == (Ended.OUTCOME_LOST, 250)
+    assert "not known" in result.message
 
 
 def test_somebody_else_cancels(world: World) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simulator.commands import CommandFailed, show
-from simulator.commands.ending import tidy_end
 from simulator.ssm_script import limits
 
 if TYPE_CHECKING:
@@ -105,12 +104,11 @@ def run(options: argparse.Namespace) -> int:
     """Run one script, or show how."""
     from simulator.ssm_script.errors import RunFailed
 
-    with tidy_end():
-        try:
-            script = _script(options)
-            return _show_calls(script, options) if options.dry_run else _run(script, options)
-        except RunFailed as error:
-            raise CommandFailed(str(error), exit_code=error.ended.exit_code or 1) from error
+    try:
+        script = _script(options)
+        return _show_calls(script, options) if options.dry_run else _run(script, options)
+    except RunFailed as error:
+        raise CommandFailed(str(error), exit_code=error.ended.exit_code or 1) from error
 
 
 def _script(options: argparse.Namespace) -> Script:
