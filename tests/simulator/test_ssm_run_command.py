@@ -46,6 +46,15 @@ def environment(ssm: World) -> dict[str, str]:
     }
 
 
+def process_environment(ssm: World) -> dict[str, str]:
+    return {**without_aws(os.environ), **environment(ssm), "PYTHONPATH": str(ROOT)}
+
+
+def command(ssm: World, *arguments: str) -> list[str]:
+    start = [sys.executable, "-m", "simulator.cli", "ssm", "run"]
+    return [*start, "--instance", ssm.served.instance_id, *arguments]
+
+
 def run_at(ssm: World, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Run:
     """The command in this process, with a script's bytes for its first argument."""
     for name, value in environment(ssm).items():
@@ -186,11 +195,8 @@ def test_ctrl_c_ends_the_script_there(ssm: World, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "begun")
     script = f"echo $$ $0 > {tmp_path}/begun; sleep 1000"
     process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "simulator.cli", "ssm", "run", "-"),
-            *("--instance", ssm.served.instance_id),
-        ],
-        env={**without_aws(os.environ), **environment(ssm), "PYTHONPATH": str(ROOT)},
+        command(ssm, "-"),
+        env=process_environment(ssm),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -236,6 +242,20 @@ def test_the_calls_of_a_dry_run_run_the_script(
     assert ended[-2]["ResponseCode"] == 4
     assert ended[-2]["StandardOutputContent"].strip().endswith("DONE rc=4")
     assert ended[-1]["Status"] == "Success"
+
+
+def test_output_that_cannot_be_written_here(ssm: World) -> None:
+    with Path("/dev/full").open("wb") as full:
+        finished = subprocess.run(
+            command(ssm, "-", "--quiet"),
+            env=process_environment(ssm),
+            input=b"echo x; exit 6",
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert finished.returncode == 250
+    assert finished.stderr.endswith(b"on device). The script ended with exit code 6.\n")
 
 
 def test_a_dry_run_is_a_shell_script(

@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,11 @@ DESCRIPTION = (
 )
 
 _INSTANCE = re.compile(r"m?i-[0-9a-z]{8,17}")
+_TIMEOUT = (
+    *(limits.LEAST_TIMEOUT, limits.LONGEST_TIMEOUT),
+    "the agent makes an hour of less, and Systems Manager takes no more",
+)
+_WAIT = (limits.LEAST_WAIT, limits.LONGEST_WAIT, "these are Systems Manager's limits")
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 
@@ -48,14 +53,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
-        type=_timeout,
+        type=_seconds(*_TIMEOUT),
         default=limits.DEFAULT_TIMEOUT,
         help="how long the script may take, 5 to 172800 (default: 3600)",
     )
     parser.add_argument(
         "--wait",
         metavar="SECONDS",
-        type=_wait,
+        type=_seconds(*_WAIT),
         default=limits.DEFAULT_WAIT,
         help="how long the instance may take to take a command, at least 30 (default: 300)",
     )
@@ -203,6 +208,8 @@ def _client(options: argparse.Namespace) -> Any:
 
 def _write(result: Result) -> None:
     """The script's output as it wrote it."""
+    from simulator.ssm_script.errors import Ended
+
     for stream, content in ((sys.stdout, result.stdout), (sys.stderr, result.stderr)):
         try:
             stream.buffer.write(content)
@@ -210,7 +217,13 @@ def _write(result: Result) -> None:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise CommandFailed(f"The output cannot be written ({error.strerror}).") from error
+            # What could not be written would be tried once more at the end.
+            sys.stdout = None  # As where it is closed from the start.
+            raise CommandFailed(
+                f"The output cannot be written here ({error.strerror}). The script "
+                f"ended with exit code {result.script_exit_code}.",
+                exit_code=Ended.OUTCOME_LOST.exit_code or 1,
+            ) from error
 
 
 def _instance(text: str) -> str:
@@ -222,23 +235,14 @@ def _instance(text: str) -> str:
     return text
 
 
-def _timeout(text: str) -> int:
-    seconds = int(text) if text.isdecimal() else 0
-    if not limits.LEAST_TIMEOUT <= seconds <= limits.LONGEST_TIMEOUT:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: {limits.LEAST_TIMEOUT} to {limits.LONGEST_TIMEOUT} seconds; the agent "
-            "makes an hour of less, and Systems Manager takes no more"
-        )
-    return seconds
+def _seconds(least: int, most: int, why: str) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        seconds = int(text) if text.isdecimal() else 0
+        if not least <= seconds <= most:
+            raise argparse.ArgumentTypeError(f"{text!r}: {least} to {most} seconds; {why}")
+        return seconds
 
-
-def _wait(text: str) -> int:
-    seconds = int(text) if text.isdecimal() else 0
-    if not limits.LEAST_WAIT <= seconds <= limits.LONGEST_WAIT:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: Systems Manager takes {limits.LEAST_WAIT} to {limits.LONGEST_WAIT} seconds"
-        )
-    return seconds
+    return parse
 
 
 def _variable(text: str) -> Sequence[str]:
