@@ -4,7 +4,7 @@ The client behind `attested-kms ssm run`. It drives real AWS as it is, and a sim
 the same way; it imports boto3 and the standard library, and no fake. It is no Session Manager:
 there is no terminal, no standard input, and output comes when the script has ended.
 
-What of the real service it relies upon, and how that is known:
+What of the real service it relies upon, and how that is known; none of it was run against AWS:
 
 - 64 KB for a document with its parameters (MaxDocumentSizeExceeded): documented, API models of
   SendCommand and CreateDocument. How the service counts is unknown, hence the margin (limits.py).
@@ -15,7 +15,7 @@ What of the real service it relies upon, and how that is known:
 - The strings are joined by line ends into one file that `sh -c FILE` runs, without a HOME of a
   user, standard input empty: inferred from the agent's source (runscript.go, executers.go).
 - The agent waits until nobody holds its pipes any more, so a process left in the background would
-  hold the command up: inferred, Go's os/exec as executers.go uses it. So nothing gets the pipes.
+  hold the command up: inferred, Go's os/exec as executers.go uses it. So the script gets others.
 - executionTimeout and CancelCommand kill the process group with SIGKILL: inferred,
   executers_unix.go. CancelCommand promises nothing: documented.
 - An executionTimeout below 5 seconds becomes an hour: inferred, pluginutil.go. At most 172,800
