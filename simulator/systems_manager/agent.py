@@ -228,6 +228,7 @@ class Agent:
         for pipe in script.open.values():
             self._selector.unregister(pipe)
         script.close()
+        script.open.clear()  # What of it has come in this very step is not read any more.
         del self._scripts[script.run.command_id]
 
     def _reap(self) -> None:

@@ -18,6 +18,7 @@ from simulator.systems_manager.server import Served, serving
 
 DOCUMENT = "AWS-RunShellScript"
 SECONDS = 30.0
+_READ = 1 << 10
 FINAL = ("Success", "Failed", "TimedOut", "Cancelled")
 
 
@@ -78,8 +79,9 @@ class World:
         folder = self.machine / "root" / "var" / "lib" / "amazon" / "ssm"
         while True:
             for file in folder.glob(f"*/document/orchestration/{command_id}/*/*/stdout"):
-                if text := file.read_text():
-                    return text
+                with file.open() as printed:
+                    if text := printed.read(_READ):
+                        return text
             assert time.monotonic() < deadline, self.invocation(command_id)
             time.sleep(0.02)
 

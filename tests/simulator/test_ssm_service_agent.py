@@ -26,7 +26,7 @@ pytestmark = [
 
 @pytest.fixture(name="ssm", scope="module")
 def _ssm() -> Iterator[World]:
-    with world(second=0.1) as made:
+    with world(second=0.4) as made:
         yield made
 
 
