@@ -7,6 +7,7 @@ overlay of its own for each would give each its own view of what the others writ
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -28,6 +29,11 @@ from simulator.packages.programs import programs
 INTERACTIVE = ("bash", "--noprofile", "--norc")
 
 _HOME = "/root"
+_ENTER_CODE = (
+    "import json, sys; sys.path[:0] = json.loads(sys.argv[1]); "
+    "from simulator.machine_shell.enter import main; main(sys.argv[2:])"
+)
+_ENTER = (sys.executable, "-IS", "-X", "utf8", "-c", _ENTER_CODE)
 _OF_THIS_USER = frozenset(
     ["BASH_ENV", "CDPATH", "ENV", "OLDPWD", "PWD", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT"]
 )
@@ -78,14 +84,30 @@ class _Shells:
         os.close(self._lock)
 
 
-def run(
+def run(folder: MachineFolder, words: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run the words on the machine as root would; returns as `subprocess` does.
+
+    Raises as `on_instance` does.
+    """
+    with on_instance(folder, words, _environment(folder, environ)) as child:
+        return _ended(child)
+
+
+@contextmanager
+def on_instance(
     folder: MachineFolder,
     words: Sequence[str],
-    environ: Mapping[str, str],
+    environment: Mapping[str, str],
     *,
-    home: str = _HOME,
-) -> int:
-    """Run the words on the machine, whose broker lives as long; returns as `subprocess` does.
+    stdin: int | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    process_group: int | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process on the machine with just this environment, in the current folder or in /root.
+
+    The machine's broker lives as long as the context, at whose end the process is waited for. Where
+    the machine cannot be laid over this system the process says so and ends with CANNOT_ENTER.
 
     Raises BadPlace, BrokerUnreachable, and OSError where the machine's folder cannot be written.
     """
@@ -99,17 +121,46 @@ def run(
     # Before: a broker that was started there would see what only scripts are to see.
     connection = hold(folder)
     shells = _Shells(folder.path / "shell")
+    ready, tell = os.pipe()
     try:
-        entry = _entry(folder, words, _environment(folder, environ, home), shells)
-        with _entering(entry) as child:
+        entry = _entry(folder, words, environment, shells)
+        try:
+            child = subprocess.Popen(  # noqa: S603  # Ours, no shell.
+                [*_ENTER, json.dumps(shim.search_path()), entry.to_json(), str(tell)],
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                process_group=process_group,
+                pass_fds=[tell],
+            )
+        finally:
+            os.close(tell)
+        with child:
+            # Its end is that of `tell`: the process is there, or has failed to get there.
+            os.read(ready, 1)
             shells.entered(child.pid)
             try:
-                return _ended(child)
+                yield child
             finally:
+                child.wait()
                 shells.left(child.pid)
     finally:
+        os.close(ready)
         shells.close()
         connection.close()
+
+
+def why_not(folder: MachineFolder) -> str:
+    """Why no process can be on the machine here, in a sentence; empty if one can.
+
+    Raises BrokerUnreachable, and OSError where the machine's folder cannot be written.
+    """
+    try:
+        with on_instance(folder, ["true"], {"PATH": SEARCH_PATH}, stderr=subprocess.PIPE) as child:
+            _, said = child.communicate()
+    except BadPlace as error:
+        return str(error)
+    return said.decode(errors="replace").strip() if child.returncode else ""
 
 
 def _entry(
@@ -138,7 +189,7 @@ def _entry(
         others=shells.others(),
         kept=kept([folder.path.resolve(), current], read),
         folder=str(current),
-        home=environment["HOME"],
+        home=_HOME,
         words=list(words),
         environment=dict(environment),
     )
@@ -158,7 +209,7 @@ def _make_executable(root: Path, places: Iterable[str]) -> None:
             shim.write(place, shim.script(shim.ALL[place.name]))
 
 
-def _environment(folder: MachineFolder, environ: Mapping[str, str], home: str) -> dict[str, str]:
+def _environment(folder: MachineFolder, environ: Mapping[str, str]) -> dict[str, str]:
     """Of root on the instance: what is of this system's user and of this Python stays behind."""
     passed = {
         name: value
@@ -166,7 +217,7 @@ def _environment(folder: MachineFolder, environ: Mapping[str, str], home: str) -
         if name not in _OF_THIS_USER and not name.startswith(_OF_PYTHON)
     }
     own = {
-        "HOME": home,
+        "HOME": _HOME,
         "USER": "root",
         "LOGNAME": "root",
         "SHELL": "/bin/bash",
@@ -175,27 +226,6 @@ def _environment(folder: MachineFolder, environ: Mapping[str, str], home: str) -
         VARIABLE: str(folder.path),
     }
     return {**passed, **own}
-
-
-@contextmanager
-def _entering(entry: Entry) -> Iterator[subprocess.Popen[bytes]]:
-    """The process, once it is on the instance or has failed to get there."""
-    code = (
-        f"import sys; sys.path[:0] = {shim.search_path()!r}; "
-        "from simulator.machine_shell.enter import main; main(sys.argv[1:])"
-    )
-    ready, tell = os.pipe()
-    try:
-        child = subprocess.Popen(  # noqa: S603  # Ours, no shell.
-            [sys.executable, "-IS", "-X", "utf8", "-c", code, entry.to_json(), str(tell)],
-            pass_fds=[tell],
-        )
-    finally:
-        os.close(tell)
-    with child:
-        os.read(ready, 1)
-        os.close(ready)
-        yield child
 
 
 def _ended(child: subprocess.Popen[bytes]) -> int:

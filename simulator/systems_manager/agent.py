@@ -1,8 +1,8 @@
 """The agent of a simulated instance: a process that runs scripts as amazon-ssm-agent does.
 
-`python -m simulator.systems_manager.agent FOLDER` reads what to run from standard input and
-replies on standard output (`messages`). When its standard input ends it kills every process that
-came of its scripts, and ends, so that nothing outlives the service, however that ends.
+It reads what to run from standard input and replies on standard output (`messages`). When its
+standard input ends it kills every process that came of its scripts, and ends, so that nothing
+outlives the service, however that ends.
 
 Truth: amazon-ssm-agent (mainline of October 2024), executers.go, executers_unix.go, runscript.go,
 pluginutil_unix.go, runpluginutil.go, appconfig; what it replies was compared with what these reply
@@ -340,6 +340,7 @@ def _signal_name(number: int) -> str:
     return name if name[1:2].isupper() or "/" in name[:2] else name[0].lower() + name[1:]
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Be the agent."""
     with suppress(BrokenPipeError):  # Whoever listened has gone; so has standard input's end.
         Agent().serve()

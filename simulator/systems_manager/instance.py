@@ -14,19 +14,22 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock, Thread
 
+from simulator import shim
 from simulator.environment import without_aws
 from simulator.machine.configuration import BadConfiguration, Configuration
+from simulator.machine_shell import shell
+from simulator.machine_shell.layout import SEARCH_PATH
+from simulator.nitro_cli.connection import BrokerUnreachable
 from simulator.nitro_cli.places import VARIABLE, FolderRefused, MachineFolder
 from simulator.systems_manager import document
 from simulator.systems_manager.messages import Cancel, Reply, Run
 
-SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PLATFORM = "Amazon Linux"
 PLATFORM_VERSION = "2023"
 _ORCHESTRATION = "/var/lib/amazon/ssm/{}/document/orchestration"
@@ -45,12 +48,15 @@ class Instance:
     machine: MachineFolder
     instance_id: str
     region: str
+    why_not_laid_out: str
+    """Empty where scripts see the instance's files at their paths (`attested-kms machine shell`).
+    Else why they do not; then they find its commands alone."""
     shims: Path
 
     def environment(self, command_id: str) -> Mapping[str, str]:
         """Of a script."""
         return {
-            "PATH": f"{self.shims}:{SYSTEM_PATH}",
+            "PATH": f"{self.shims}:{SEARCH_PATH}" if self.why_not_laid_out else SEARCH_PATH,
             "LANG": "C.UTF-8",
             "SSM_COMMAND_ID": command_id,
             "AWS_SSM_INSTANCE_ID": self.instance_id,
@@ -68,9 +74,11 @@ class Instance:
     def working_directory(self, asked: str) -> Path:
         """Where a script starts: an absolute folder, or that of the agent.
 
-        A folder of the instance is taken before one of this system. The agent's own, /usr/bin, is
-        always the instance's, for nothing must be left in that of this system.
+        Where the instance is not laid out, its folder is taken before one of this system; the
+        agent's own, /usr/bin, always, for nothing must be left in that of this system.
         """
+        if not self.why_not_laid_out:
+            return Path(asked if Path(asked).is_absolute() else _AGENT_FOLDER)
         if not Path(asked).is_absolute():
             folder = self.machine.on_instance(_AGENT_FOLDER)
             folder.mkdir(parents=True, exist_ok=True)
@@ -95,39 +103,27 @@ def found(folder: Path | None, region: str | None) -> Iterator[Instance]:
         raise NoInstance(str(error)) from error
     with TemporaryDirectory(prefix="attested-kms-ssm-") as temporary:
         shims = Path(temporary, "shims")
-        _write_shims(shims, machine)
-        yield Instance(machine, configuration.instance_id, region or configuration.region, shims)
-
-
-def _write_shims(folder: Path, machine: MachineFolder) -> None:
-    finished = subprocess.run(  # noqa: S603  # Our own command, no shell.
-        [
-            *(sys.executable, "-m", "simulator.cli", "shims", str(folder), "--packages"),
-            *("--machine", str(machine.path)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if finished.returncode != 0:
-        raise NoInstance(f"The instance's commands cannot be written: {finished.stderr.strip()}")
+        try:
+            why_not = shell.why_not(machine)
+            if why_not:
+                shim.write_all(shims, shim.ALL, machine.path)
+        except BrokerUnreachable as error:
+            raise NoInstance(str(error)) from error
+        except OSError as error:
+            raise NoInstance(f"{error.filename or machine.path} ({error.strerror})") from error
+        yield Instance(
+            machine, configuration.instance_id, region or configuration.region, why_not, shims
+        )
 
 
 class AgentConnection:
     """The agent's process. `heard` is called on a thread of its own for each reply."""
 
-    def __init__(self, heard: Callable[[Reply], None]) -> None:
+    def __init__(self, instance: Instance, heard: Callable[[Reply], None]) -> None:
         self._heard = heard
         self._sending = Lock()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "simulator.systems_manager.agent"],
-            env=without_aws(os.environ),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            # Ctrl-C is for the service, which then ends the agent.
-            process_group=0,
-        )
+        self._stack = ExitStack()
+        self._process = self._stack.enter_context(_agent(instance))
         self._listener = Thread(target=self._listen, name="ssm-agent", daemon=True)
         self._listener.start()
 
@@ -143,7 +139,7 @@ class AgentConnection:
             if pipe is None or pipe.closed:
                 return
             try:
-                pipe.write(message.line())
+                pipe.write(message.line().encode())
                 pipe.flush()
             except BrokenPipeError:
                 return
@@ -160,13 +156,34 @@ class AgentConnection:
             self._process.kill()
             self._process.wait()
         self._listener.join()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        self._stack.close()
 
     def _listen(self) -> None:
         lines = self._process.stdout
         for line in lines if lines is not None else ():
-            self._heard(Reply.of(line))
+            self._heard(Reply.of(line.decode()))
+
+
+@contextmanager
+def _agent(instance: Instance) -> Iterator[subprocess.Popen[bytes]]:
+    """Its process, on the instance where that can be. Ctrl-C is for the service, which ends it."""
+    code = (
+        f"import sys; sys.path[:0] = {shim.search_path()!r}; "
+        "from simulator.systems_manager.agent import main; main()"
+    )
+    words = [sys.executable, "-IS", "-X", "utf8", "-c", code]
+    environment = without_aws(os.environ)
+    pipe = subprocess.PIPE
+    if instance.why_not_laid_out:
+        with subprocess.Popen(  # noqa: S603  # Ours, no shell.
+            words, env=environment, stdin=pipe, stdout=pipe, process_group=0
+        ) as process:
+            yield process
+        return
+    with shell.on_instance(
+        instance.machine, words, environment, stdin=pipe, stdout=pipe, process_group=0
+    ) as process:
+        yield process
 
 
 def commands_run(

@@ -75,6 +75,8 @@ class Served:
     region: str
     instance_id: str
     credentials: Credentials
+    why_not_laid_out: str
+    """Why scripts see this system's files and not the instance's; empty where they see those."""
 
     def to_json(self) -> str:
         """The line that says so."""
@@ -197,7 +199,13 @@ def serving(
         try:
             server = _listening(_Application(service, credentials), port)
             with on_a_thread(server, "ssm"):
-                yield Served(server.endpoint, instance.region, instance.instance_id, credentials)
+                yield Served(
+                    server.endpoint,
+                    instance.region,
+                    instance.instance_id,
+                    credentials,
+                    instance.why_not_laid_out,
+                )
         finally:
             service.close()
 

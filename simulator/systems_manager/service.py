@@ -33,7 +33,7 @@ class SystemsManager:
         self._second = second
         self._lock = Lock()
         self._commands: dict[str, RunCommand] = {}
-        self._agent = AgentConnection(self._heard)
+        self._agent = AgentConnection(instance, self._heard)
 
     def close(self) -> None:
         """End the agent and all that came of its scripts."""

@@ -55,6 +55,7 @@ def served(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str],
                 ready.pop("region"),
                 ready.pop("instance_id"),
                 credentials,
+                "",
             )
             assert ready == {}
             yield process, World(service, client_of(service), folder / "machine")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from simulator.systems_manager.instance import SYSTEM_PATH
+from simulator.machine_shell import shell
+from simulator.machine_shell.layout import SEARCH_PATH
 from tests.simulator.ssm_world import World, world
 
 HAS_BASH = shutil.which("bash") is not None
@@ -86,10 +87,26 @@ def test_a_reboot_is_named_as_not_simulated(ssm: World) -> None:
     assert "a reboot, which is not simulated" in ended["StandardErrorContent"]
 
 
-def test_the_environment_is_that_of_a_service(ssm: World) -> None:
-    """Without HOME (bug 3 of the field notes), and with the instance's commands first."""
-    command = ssm.send("env")
-    lines = ssm.wait(command)["StandardOutputContent"].splitlines()
+@pytest.fixture
+def laid_out(ssm: World) -> World:
+    if ssm.served.why_not_laid_out:
+        pytest.skip(ssm.served.why_not_laid_out)
+    return ssm
+
+
+@pytest.fixture
+def by_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """As where no instance can be laid over this system."""
+    monkeypatch.setattr(shell, "why_not", lambda _: "not in this test")
+    with world() as made:
+        assert made.served.why_not_laid_out == "not in this test"
+        yield made
+
+
+def test_the_environment_is_that_of_a_service(laid_out: World) -> None:
+    """Without HOME (bug 3 of the field notes)."""
+    command = laid_out.send("env")
+    lines = laid_out.wait(command)["StandardOutputContent"].splitlines()
     environment = dict(line.split("=", 1) for line in lines)
     assert {"PWD", "SHLVL", "_"} >= set(environment) - {
         *("PATH", "LANG", "SSM_COMMAND_ID", "ATTESTED_KMS_MACHINE"),
@@ -97,14 +114,32 @@ def test_the_environment_is_that_of_a_service(ssm: World) -> None:
         *("AWS_SSM_PLATFORM_NAME", "AWS_SSM_PLATFORM_VERSION"),
     }
     assert environment["SSM_COMMAND_ID"] == command
-    assert environment["AWS_SSM_INSTANCE_ID"] == ssm.served.instance_id
-    assert environment["ATTESTED_KMS_MACHINE"] == str(ssm.machine)
-    shims, _, rest = environment["PATH"].partition(":")
-    assert rest == SYSTEM_PATH
-    assert ssm.run("command -v nitro-cli dnf")["StandardOutputContent"].split() == [
-        f"{shims}/nitro-cli",
-        f"{shims}/dnf",
-    ]
+    assert environment["AWS_SSM_INSTANCE_ID"] == laid_out.served.instance_id
+    assert environment["ATTESTED_KMS_MACHINE"] == str(laid_out.machine)
+    assert environment["PATH"] == SEARCH_PATH
+
+
+def test_scripts_see_the_instances_files_and_programs(laid_out: World) -> None:
+    ended = laid_out.run(
+        "command -v nitro-cli dnf cc",
+        "sed -i s/512/1024/ /etc/nitro_enclaves/allocator.yaml",
+        "echo x > /etc/attested-kms-test",
+    )
+    assert ended["StandardOutputContent"] == "/usr/bin/nitro-cli\n/usr/bin/dnf\n"
+    yaml = laid_out.machine / "root/etc/nitro_enclaves/allocator.yaml"
+    assert "memory_mib: 1024\n" in yaml.read_text()
+    assert not Path("/etc/attested-kms-test").exists()
+    assert laid_out.run("cat /etc/attested-kms-test")["StandardOutputContent"] == "x\n"
+
+
+def test_where_none_can_be_laid_out_its_commands_are_found(by_path: World) -> None:
+    ended = by_path.run("command -v nitro-cli dnf", "echo $PATH", "pwd", "nitro-cli --version")
+    first, second, path, folder, version = ended["StandardOutputContent"].splitlines()
+    shims, _, rest = path.partition(":")
+    assert (first, second, rest) == (f"{shims}/nitro-cli", f"{shims}/dnf", SEARCH_PATH)
+    # Nothing must be left in this system's /usr/bin.
+    assert folder == f"{by_path.machine}/root/usr/bin"
+    assert version == "Nitro CLI 1.4.4"
 
 
 def test_bug_3_as_the_field_notes_had_it(ssm: World) -> None:
@@ -132,21 +167,23 @@ def test_a_script_has_no_input(ssm: World) -> None:
     assert ssm.run("cat", "echo end")["StandardOutputContent"] == "end\n"
 
 
-def test_it_starts_in_the_agents_folder_on_the_instance(ssm: World) -> None:
-    assert ssm.run("pwd")["StandardOutputContent"] == f"{ssm.machine}/root/usr/bin\n"
+def test_it_starts_in_the_agents_folder(laid_out: World) -> None:
+    assert laid_out.run("pwd")["StandardOutputContent"] == "/usr/bin\n"
     # A relative folder is one of what a document has downloaded, and there is none.
-    ended = ssm.run("pwd", Parameters={"workingDirectory": ["relative"]})
-    assert ended["StandardOutputContent"] == f"{ssm.machine}/root/usr/bin\n"
+    ended = laid_out.run("pwd", Parameters={"workingDirectory": ["relative"]})
+    assert ended["StandardOutputContent"] == "/usr/bin\n"
+    ended = laid_out.run("pwd", Parameters={"workingDirectory": ["/root"]})
+    assert ended["StandardOutputContent"] == "/root\n"
 
 
 def test_a_working_directory_is_the_instances_before_this_systems(
-    ssm: World, tmp_path: Path
+    by_path: World, tmp_path: Path
 ) -> None:
     asked = {"workingDirectory": [str(tmp_path)]}
-    assert ssm.run("pwd -P", Parameters=asked)["StandardOutputContent"] == f"{tmp_path}\n"
-    simulated = ssm.machine / "root" / str(tmp_path).lstrip("/")
+    assert by_path.run("pwd -P", Parameters=asked)["StandardOutputContent"] == f"{tmp_path}\n"
+    simulated = by_path.machine / "root" / str(tmp_path).lstrip("/")
     simulated.mkdir(parents=True)
-    assert ssm.run("pwd -P", Parameters=asked)["StandardOutputContent"] == f"{simulated}\n"
+    assert by_path.run("pwd -P", Parameters=asked)["StandardOutputContent"] == f"{simulated}\n"
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,12 @@ def run(options: argparse.Namespace) -> int:
                 faults=options.fault,
             ) as served,
         ):
+            if served.why_not_laid_out:
+                print(
+                    "attested-kms ssm serve: scripts find the instance's commands and see this "
+                    f"system's files: {served.why_not_laid_out}",
+                    file=sys.stderr,
+                )
             show(served.to_json())
             signal.sigwait(signals)
     except (BadFault, NoInstance) as error:
