@@ -25,6 +25,7 @@ from tests.interop.how_to import FOLDER, HowTo, as_shown, follow, is_as_shown, r
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
 SECTION = "Before KMS: the parent instance"
+INSTANCE_SECTION = "Before the enclave: the instance itself"
 DEPLOY = """\
 #!/bin/sh
 set -e
@@ -91,9 +92,23 @@ def test_a_bare_instance_gets_its_enclave(environment: Mapping[str, str], tmp_pa
         assert is_as_shown(went.shown, said.shown), f"{went.commands}\n{went.shown}"
 
 
-def section() -> str:
-    text = (ROOT / "README.md").read_text().partition(f"## {SECTION}\n")[2]
-    return text.partition("\n## ")[0]
+def commands(section: str) -> list[str]:
+    text = (ROOT / "README.md").read_text().partition(f"## {section}\n")[2].partition("\n## ")[0]
+    return re.findall(r"(?m)^ {4}(.+)$", text)
+
+
+def followed(
+    section: str, folder: Path, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-e", "-c", "\n".join(commands(section))],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_the_readme_is_followed(environment: Mapping[str, str], tmp_path: Path) -> None:
@@ -101,19 +116,23 @@ def test_the_readme_is_followed(environment: Mapping[str, str], tmp_path: Path) 
     deploy = tmp_path / "deploy.sh"
     deploy.write_text(DEPLOY.format(python=sys.executable))
     deploy.chmod(0o755)
-    commands = re.findall(r"(?m)^ {4}(.+)$", section())
-    assert len(commands) >= 8
-    done = subprocess.run(
-        ["bash", "-e", "-c", "\n".join(commands)],
-        cwd=tmp_path,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    assert len(commands(SECTION)) >= 8
+    done = followed(SECTION, tmp_path, environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "sample enclave: listening" in done.stdout
     assert '"Flags": "DEBUG_MODE"' in done.stdout
     assert done.stdout.count('"Terminated": true') == 1
     assert done.stdout.rstrip().endswith("True")
+
+
+def test_the_readme_is_followed_before_the_enclave(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    need_boot()
+    assert len(commands(INSTANCE_SECTION)) >= 5
+    done = followed(INSTANCE_SECTION, tmp_path, environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    before, _, after = done.stdout.partition("set-up: DONE\n")
+    following = before.partition("\nnext: packages.cli\n")[2]
+    assert "\n  run     dnf install -y aws-nitro-enclaves-cli" in following
+    assert ": 0 errors, " in after
