@@ -1,6 +1,6 @@
 """`gcc`, `cc`, `g++` and `c++` of the instance: stand-ins, which are there or not.
 
-Version and complaints are those of gcc (`recorded`, with gcc 12). Where there would be something
+Version and complaints are those of gcc (`reported`, with gcc 12). Where there would be something
 to compile they say that they do not, and end with 70: a build that goes on without its files
 would fail at a stranger place.
 """

@@ -2,7 +2,7 @@
 
 They are there, or not; they find a linker, or not: bug 4 of the field notes. What they say where
 something is missing are the lines of rustc 1.95, cargo 1.95 and rustup 1.28, run without a `cc`,
-without a Cargo.toml, and without a toolchain (`recorded`). Where all is there, they say that
+without a Cargo.toml, and without a toolchain (`reported`). Where all is there, they say that
 nothing is compiled, and make no file. Anything else ends with 70.
 """
 

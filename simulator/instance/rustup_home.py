@@ -2,7 +2,7 @@
 
 Its programs are stand-ins (`simulator.instance.rust`), its `env` does what rustup's does: it puts
 `$HOME/.cargo/bin` on PATH, unless it is there, and so fails under `set -u` where HOME is not set.
-Files and behaviour are those that rustup 1.28 left on a Debian (`recorded`); which of a shell's
+Files and behaviour are those that rustup 1.28 left on a Debian (`reported`); which of a shell's
 files read `env` is `inferred`.
 """
 
