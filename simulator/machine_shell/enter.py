@@ -16,15 +16,16 @@ from typing import NoReturn
 
 from simulator.interpose import kernel
 from simulator.interpose.arch import Architecture, this_architecture
+from simulator.machine_shell.layers import Layers
 from simulator.machine_shell.layout import KERNEL, LAYERED, OWN
 
 CANNOT_ENTER = 70
 """Exit code where there can be no shell; a line on standard error says why."""
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 _ROOT_USER = 0
+_EVERY_USER = ["0", "0", "4294967295"]
+"""Of the first user namespace (user_namespaces(7), uid_map)."""
 _BOTH = {"user": kernel.CLONE_NEWUSER, "mnt": kernel.CLONE_NEWNS}
-_OWN_DEPTH = 1
-"""How many levels below the uppermost folders a user without root may write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def _enter(entry: Entry) -> None:
     is_root = os.geteuid() == _ROOT_USER
     if not any(_joined(pid, is_root=is_root) for pid in entry.others):
         _leave(is_root=is_root)
-        _lay_out(arch, entry, is_root=is_root)
+        _lay_out(arch, entry)
     try:
         os.chdir(entry.folder)
     except OSError:
@@ -124,12 +125,15 @@ def _leave(*, is_root: bool) -> None:
         Path("/proc/self", name).write_text(content, encoding="ascii")
 
 
-def _lay_out(arch: Architecture, entry: Entry, *, is_root: bool) -> None:
+def _lay_out(arch: Architecture, entry: Entry) -> None:
     kernel.mount("", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
     taken = [(path, kernel.take_mounts(arch, path)) for path in entry.kept]
+    # Not root of a user namespace, which this one may be as much as one that it was started in.
+    is_root = Path("/proc/self/uid_map").read_text(encoding="ascii").split() == _EVERY_USER
+    layers = Layers(arch, entry.links, entry.state, entry.kept, is_root)
     for top in LAYERED:
         if _is_folder(top):
-            _layer(arch, entry, top, is_root=is_root)
+            layers.lay(top)
     for top in OWN:
         if _is_folder(top):
             own = Path(entry.root + top)
@@ -145,56 +149,6 @@ def _lay_out(arch: Architecture, entry: Entry, *, is_root: bool) -> None:
 def _is_folder(top: str) -> bool:
     path = Path(top)
     return path.is_dir() and not path.is_symlink()
-
-
-def _layer(arch: Architecture, entry: Entry, top: str, *, is_root: bool) -> None:
-    """This system's folder, the links over it, and over both what is written."""
-    inner = [(path, kernel.take_mounts(arch, path)) for path in _mounts_below(top)]
-    changes, work = Path(f"{entry.state}/changed{top}"), Path(f"{entry.state}/work{top}")
-    for folder in (changes, work):
-        folder.mkdir(parents=True, exist_ok=True)
-    if not is_root:
-        _own_folders(Path(top), changes, _OWN_DEPTH)
-    links = entry.links + top
-    lower = ":".join(_escaped(path) for path in (links, top) if Path(path).is_dir())
-    options = [f"lowerdir={lower}", f"upperdir={_escaped(changes)}", f"workdir={_escaped(work)}"]
-    # Where marks of overlayfs itself are kept: others are root's.
-    options += [] if is_root else ["userxattr"]
-    kernel.mount("overlay", top, "overlay", 0, ",".join(options))
-    for path, mounts in inner:
-        kernel.put_mounts(arch, mounts, path)
-
-
-def _own_folders(folder: Path, changes: Path, depth: int) -> None:
-    """Make this user the owner of folders, who could put nothing into root's."""
-    for inner in folder.iterdir():
-        if inner.is_symlink() or not inner.is_dir() or not os.access(inner, os.R_OK | os.X_OK):
-            continue
-        own = changes / inner.name
-        own.mkdir(exist_ok=True)
-        if depth:
-            _own_folders(inner, own, depth - 1)
-
-
-def _escaped(folder: str | Path) -> str:
-    """A path among overlayfs's options."""
-    return "".join(f"\\{letter}" if letter in "\\:," else letter for letter in str(folder))
-
-
-def _mounts_below(top: str) -> list[str]:
-    """What is mounted below a folder, outermost only (proc(5), mountinfo)."""
-    with Path("/proc/self/mountinfo").open("rb") as file:
-        places = {os.fsdecode(_plain(line.split()[4])) for line in file}
-    found: list[str] = []
-    for place in sorted(places, key=len):
-        if place.startswith(f"{top}/") and not any(place.startswith(f"{up}/") for up in found):
-            found.append(place)
-    return found
-
-
-def _plain(field: bytes) -> bytes:
-    """Without the octal escapes of white space."""
-    return field.decode("unicode_escape").encode("latin-1")
 
 
 def _beside_links(arch: Architecture, entry: Entry, top: str) -> None:

@@ -14,12 +14,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
 from simulator import shim
 from simulator.machine_shell.enter import Entry
-from simulator.machine_shell.layout import LAYERED, SEARCH_PATH, Layout, kept
+from simulator.machine_shell.layout import LAYERED, OWN, SEARCH_PATH, Layout, kept
 from simulator.nitro_cli.connection import hold
 from simulator.nitro_cli.places import VARIABLE, MachineFolder
 from simulator.packages.catalogue import CATALOGUE
@@ -44,44 +44,43 @@ class BadPlace(Exception):
     """The machine's folder is where no shell can keep what scripts write; the message says so."""
 
 
-class _Shells:
-    """The programs that run on one machine: who they are, and that they are not laid out twice."""
+class _Entrance:
+    """Of one machine: one program at a time goes in, so that it is not laid out twice."""
 
-    def __init__(self, state: Path) -> None:
-        self._state = state
-        state.mkdir(mode=0o700, exist_ok=True)
-        self._lock = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._pids = state / "processes"
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            # Shared, once the first one has laid out what the others enter.
-            fcntl.flock(self._lock, fcntl.LOCK_SH)
-            self.is_first = False
-        else:
-            shutil.rmtree(self._pids, ignore_errors=True)
-            self.is_first = True
-        self._pids.mkdir(exist_ok=True)
+    def __init__(self, folder: MachineFolder) -> None:
+        self._state = folder.path / "shell"
+        self._state.mkdir(mode=0o700, exist_ok=True)
+        self._lock = os.open(self._state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self.others = _there(folder.path / "root")
+        """Processes that are on the instance: programs of before, and what they have left."""
 
-    def others(self) -> list[int]:
-        """The processes of the other programs; some may have ended."""
-        return sorted(int(path.name) for path in self._pids.iterdir())
-
-    def entered(self, pid: int) -> None:
-        """The process is on the instance; others may follow it there."""
-        (self._pids / str(pid)).touch()
-        fcntl.flock(self._lock, fcntl.LOCK_SH)
-
-    def left(self, pid: int) -> None:
-        """It has ended."""
-        (self._pids / str(pid)).unlink(missing_ok=True)
+    def let_in(self) -> None:
+        """The next one, for this one is there."""
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Nobody who follows needs this program any more."""
+        """This one has ended."""
         # Overlayfs makes folders that nobody may enter, which hinders whoever removes the machine.
-        for folder in self._state.glob("work/*/work"):
-            folder.chmod(0o700)
+        for pattern in ("work/**/work", "mounted/**/.work/work"):
+            for folder in self._state.glob(pattern):
+                with suppress(FileNotFoundError):  # The machine is being removed.
+                    folder.chmod(0o700)
         os.close(self._lock)
+
+
+def _there(root: Path) -> list[int]:
+    """Processes that have the instance's own folder at its path, whoever has started them."""
+    own = [(os.path.realpath(top), f"{root}{top}") for top in OWN]
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        for top, theirs in own:
+            # It has ended, or it is somebody else's, whom nobody may look at.
+            with suppress(OSError):
+                if Path(f"{process}/root{top}").samefile(theirs):
+                    found.append(int(process.name))
+                    break
+    return sorted(found)
 
 
 def run(folder: MachineFolder, words: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -120,10 +119,10 @@ def on_instance(
             )
     # Before: a broker that was started there would see what only scripts are to see.
     connection = hold(folder)
-    shells = _Shells(folder.path / "shell")
+    entrance = _Entrance(folder)
     ready, tell = os.pipe()
     try:
-        entry = _entry(folder, words, environment, shells)
+        entry = _entry(folder, words, environment, entrance.others)
         try:
             child = subprocess.Popen(  # noqa: S603  # Ours, no shell.
                 [*_ENTER, json.dumps(shim.search_path()), entry.to_json(), str(tell)],
@@ -138,15 +137,14 @@ def on_instance(
         with child:
             # Its end is that of `tell`: the process is there, or has failed to get there.
             os.read(ready, 1)
-            shells.entered(child.pid)
+            entrance.let_in()
             try:
                 yield child
             finally:
                 child.wait()
-                shells.left(child.pid)
     finally:
         os.close(ready)
-        shells.close()
+        entrance.close()
         connection.close()
 
 
@@ -167,11 +165,11 @@ def _entry(
     folder: MachineFolder,
     words: Sequence[str],
     environment: Mapping[str, str],
-    shells: _Shells,
+    others: Sequence[int],
 ) -> Entry:
     root, state = folder.path / "root", folder.path / "shell"
     links, own_command = state / "links", state / "attested-kms"
-    if shells.is_first:
+    if not others:
         places = _programs()
         _make_executable(root, places.values())
         shim.write(own_command, shim.script(shim.OWN_COMMAND))
@@ -186,7 +184,7 @@ def _entry(
         root=str(root),
         links=str(links),
         state=str(state),
-        others=shells.others(),
+        others=others,
         kept=kept([folder.path.resolve(), current], read),
         folder=str(current),
         home=_HOME,

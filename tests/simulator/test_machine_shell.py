@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,8 @@ from simulator import cli
 from simulator.interpose.plan import Rung
 from simulator.machine_shell import enter
 from simulator.machine_shell.layout import kept
+from tests.simulator import as_nobody
+from tests.simulator.as_nobody import NEEDED, NOBODY
 from tests.simulator.supervised import needs
 from tests.simulator.test_run_unprivileged import pytest_as_nobody
 
@@ -190,6 +193,36 @@ def test_two_at_once_see_each_others_files(instance: Instance) -> None:
     assert instance.script("ls /etc/first /etc/second").count("/etc/") == 2
 
 
+def test_what_a_program_leaves_running_is_on_the_same_instance(instance: Instance) -> None:
+    """Two overlays with one folder for changes do not work, though Linux only warns."""
+    namespace = "readlink /proc/self/ns/mnt"
+    first, left = instance.script(
+        f"{namespace}; setsid sleep 1000 > /dev/null 2>&1 & echo $!"
+    ).split()
+    try:
+        assert instance.script(namespace) == f"{first}\n"
+    finally:
+        os.kill(int(left), signal.SIGKILL)
+
+
+def test_programs_of_the_same_moment_are_on_the_same_instance(instance: Instance) -> None:
+    words = instance.command("--", "bash", "-euc", "readlink /proc/self/ns/mnt; read")
+    pipe = subprocess.PIPE
+    started = [
+        subprocess.Popen(
+            words, cwd=instance.folder, env=instance.variables(), stdin=pipe, stdout=pipe
+        )
+        for _ in range(4)
+    ]
+    try:
+        said = [process.stdout.readline() for process in started if process.stdout is not None]
+    finally:
+        for process in started:
+            process.communicate(b"\n")
+    assert len(said) == 4
+    assert len(set(said)) == 1
+
+
 def test_variables_of_this_user_stay_behind(instance: Instance) -> None:
     instance.environment.update(PYTHONHOME="", VIRTUAL_ENV="/x", PASSED="yes", CDPATH="/")
     said = instance.script("echo ${PYTHONPATH-none} ${VIRTUAL_ENV-none} ${CDPATH-none} $PASSED")
@@ -208,6 +241,82 @@ def test_what_stays_as_it_is() -> None:
     assert kept([machine, here], [python]) == ["/home/me/m"]
     assert kept([Path("/tmp/m"), Path("/usr/src/app")], [python]) == ["/usr/src/app"]  # noqa: S108
     assert kept([Path("/home"), Path("/")], [Path("/root/.pyenv")]) == ["/root/.pyenv"]
+
+
+_MOUNTED = """
+import os, sys
+from simulator.interpose import kernel
+kernel.unshare(kernel.CLONE_NEWNS)
+kernel.mount("", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+kernel.mount(sys.argv[1], "/etc/hostname", "", kernel.MS_BIND)
+kernel.mount(sys.argv[2], "/var/log", "", kernel.MS_BIND)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
+@pytest.mark.parametrize("user", ["root", "nobody"])
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount something before")
+def test_what_is_mounted_below_a_layer_stays_as_it_is(tmp_path: Path, user: str) -> None:
+    """As in a container, or with `/var/log` on a file system of its own."""
+    needs(Rung.NAMESPACES)
+    instance = made(tmp_path / "machine", tmp_path / "here")
+    file, folder = tmp_path / "hostname", tmp_path / "log"
+    file.write_text("before\n")
+    folder.mkdir()
+    (folder / "old").write_text("old\n")
+    script = (
+        "cat /etc/hostname /var/log/old; echo after > /etc/hostname || true; "
+        "echo new > /var/log/new; rm /var/log/old; cat /var/log/new; ls /var/log/nitro_enclaves"
+    )
+    words = instance.command("--", "bash", "-euc", script)
+    variables = instance.variables()
+    if user == "nobody":
+        for path in (tmp_path, *tmp_path.rglob("*")):
+            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+        words = [sys.executable, as_nobody.__file__, *words]
+        variables[NEEDED] = str(tmp_path)
+    finished = subprocess.run(
+        [sys.executable, "-c", _MOUNTED, str(file), str(folder), *words],
+        cwd=instance.folder,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.stdout.startswith("before\nold\nnew\n"), finished
+    assert finished.returncode == 0, finished
+    assert file.read_text() == "before\n"
+    assert [path.name for path in folder.iterdir()] == ["old"]
+    cli.main(["machine", "stop", "--machine", str(instance.path)])
+
+
+_AS_ROOT = """
+import os, sys
+from pathlib import Path
+from simulator.interpose import kernel
+user, group = os.getuid(), os.getgid()
+kernel.unshare(kernel.CLONE_NEWUSER)
+Path("/proc/self/setgroups").write_text("deny")
+Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root has no need of it")
+def test_root_of_a_user_namespace(instance: Instance) -> None:
+    """As in a container of another user than root."""
+    folder = "/etc/profile.d"
+    script = f"rm -rf {folder}; mkdir {folder}; touch {folder}/new; ls {folder}"
+    finished = subprocess.run(
+        [sys.executable, "-c", _AS_ROOT, *instance.command("--", "bash", "-euc", script)],
+        cwd=instance.folder,
+        env=instance.variables(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (finished.stdout, finished.stderr) == ("new\n", "")
 
 
 def test_a_machines_folder_that_cannot_be_used_is_said(
