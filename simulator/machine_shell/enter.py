@@ -50,7 +50,7 @@ class Entry:
     environment: Mapping[str, str]
 
     def to_json(self) -> str:
-        """For the command line."""
+        """Of ASCII."""
         return json.dumps(asdict(self))
 
 
@@ -59,8 +59,9 @@ class CannotEnter(Exception):
 
 
 def main(words: Sequence[str]) -> NoReturn:
-    """Become the program: JSON of an Entry, and a descriptor that is closed once it has."""
-    entry = Entry(**json.loads(words[0]))
+    """Become the program: descriptors of an Entry's JSON, and of what is closed once it has."""
+    with open(int(words[0]), "rb") as file:  # noqa: PTH123  # A descriptor.
+        entry = Entry(**json.load(file))
     os.set_inheritable(int(words[1]), False)
     try:
         _enter(entry)

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
+from tempfile import TemporaryFile
 
 from simulator import shim
 from simulator.machine_shell.enter import Entry
@@ -29,6 +30,7 @@ from simulator.packages.programs import programs
 INTERACTIVE = ("bash", "--noprofile", "--norc")
 
 _HOME = "/root"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ENTER_CODE = (
     "import json, sys; sys.path[:0] = json.loads(sys.argv[1]); "
     "from simulator.machine_shell.enter import main; main(sys.argv[2:])"
@@ -88,8 +90,47 @@ def run(folder: MachineFolder, words: Sequence[str], environ: Mapping[str, str])
 
     Raises as `on_instance` does.
     """
-    with on_instance(folder, words, _environment(folder, environ)) as child:
-        return _ended(child)
+    with _told() as told, on_instance(folder, words, _environment(folder, environ)) as child:
+        return told.until_its_end(child)
+
+
+class _Told:
+    """What this process is told while there is a program for which it is meant."""
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._before: list[int] = []
+
+    def hear(self, number: int, _frame: object) -> None:
+        """A signal's handler. Ctrl-C reaches the program by itself: it is in the same group."""
+        if number == signal.SIGINT:
+            return
+        if self._child is None:
+            self._before.append(number)
+        else:
+            self._child.send_signal(number)
+
+    def until_its_end(self, child: subprocess.Popen[bytes]) -> int:
+        """As `Popen.wait`."""
+        self._child = child
+        for number in self._before:
+            child.send_signal(number)
+        return child.wait()
+
+
+@contextmanager
+def _told() -> Iterator[_Told]:
+    told = _Told()
+    # Nohup's are not for the program either.
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    heard = [number for number in _SIGNALS if before[number] is not signal.SIG_IGN]
+    for number in heard:
+        signal.signal(number, told.hear)
+    try:
+        yield told
+    finally:
+        for number in heard:
+            signal.signal(number, before[number])
 
 
 @contextmanager
@@ -122,16 +163,20 @@ def on_instance(
     entrance = _Entrance(folder)
     ready, tell = os.pipe()
     try:
-        entry = _entry(folder, words, environment, entrance.others)
         try:
-            child = subprocess.Popen(  # noqa: S603  # Ours, no shell.
-                [*_ENTER, json.dumps(shim.search_path()), entry.to_json(), str(tell)],
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                process_group=process_group,
-                pass_fds=[tell],
-            )
+            entry = _entry(folder, words, environment, entrance.others)
+            # Not on the command line, which everybody sees: variables may be secrets, and long.
+            with TemporaryFile() as given:
+                given.write(entry.to_json().encode())
+                given.seek(0)
+                child = subprocess.Popen(  # noqa: S603  # Ours, no shell.
+                    [*_ENTER, json.dumps(shim.search_path()), str(given.fileno()), str(tell)],
+                    stdin=stdin,
+                    stdout=stdout,
+                    stderr=stderr,
+                    process_group=process_group,
+                    pass_fds=[given.fileno(), tell],
+                )
         finally:
             os.close(tell)
         with child:
@@ -178,7 +223,10 @@ def _entry(
             place = at(links, path)
             place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to(target)
-    current = Path.cwd()
+    try:
+        current = Path.cwd()
+    except FileNotFoundError:  # It has been removed.
+        current = Path(_HOME)
     read = [Path(path).resolve() for path in (sys.prefix, sys.base_prefix, *shim.search_path())]
     return Entry(
         root=str(root),
@@ -224,12 +272,3 @@ def _environment(folder: MachineFolder, environ: Mapping[str, str]) -> dict[str,
         VARIABLE: str(folder.path),
     }
     return {**passed, **own}
-
-
-def _ended(child: subprocess.Popen[bytes]) -> int:
-    """Ctrl-C is for the program, which is in the same group."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        return child.wait()
-    finally:
-        signal.signal(signal.SIGINT, before)

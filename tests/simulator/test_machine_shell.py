@@ -229,6 +229,48 @@ def test_variables_of_this_user_stay_behind(instance: Instance) -> None:
     assert said == "none none none yes\n"
 
 
+def test_variables_are_long_and_nobody_elses(instance: Instance) -> None:
+    """A process's words are seen by everybody, and one may have 128 KiB (MAX_ARG_STRLEN)."""
+    instance.environment.update({f"LONG{number}": "x" * 100_000 for number in range(2)})
+    assert instance.script("echo ${#LONG0} ${#LONG1}") == "100000 100000\n"
+
+
+def test_from_a_folder_that_has_been_removed_it_starts_at_home(instance: Instance) -> None:
+    words = ["bash", "-c", 'rmdir "$PWD"; exec "$@"', "bash", *instance.command("--", "pwd")]
+    finished = subprocess.run(
+        words,
+        cwd=instance.folder,
+        env=instance.variables(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (finished.stdout, finished.stderr) == ("/root\n", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_signals_are_for_the_program(instance: Instance, number: signal.Signals) -> None:
+    """Ctrl-C comes to both, so that one that is sent to the command alone is nobody's."""
+    script = "trap 'echo told; exit 3' TERM HUP; echo; read; echo not told"
+    with subprocess.Popen(
+        instance.command("--", "bash", "-uc", script),
+        cwd=instance.folder,
+        env=instance.variables(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as command:
+        assert command.stdout is not None
+        assert command.stdin is not None
+        command.stdout.readline()
+        command.send_signal(number)
+        if number == signal.SIGINT:
+            command.stdin.close()
+        said = command.stdout.read()
+    told = ("not told\n", 0) if number == signal.SIGINT else ("told\n", 3)
+    assert (said, command.returncode) == told
+
+
 def test_another_system_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(enter, "this_architecture", lambda: None)
     entry = enter.Entry("/", "/", "/", [], [], "/", "/", ["true"], {})
@@ -333,7 +375,9 @@ def test_it_is_the_same_for_nobody() -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can become another user; who is not root runs the other tests so")
     finished = pytest_as_nobody(
-        "tests/simulator/test_machine_shell.py", "-k", "not nobody and not below"
+        "tests/simulator/test_machine_shell.py",
+        "-k",
+        "not nobody and not below and not signals and not exit_code and not variables",
     )
     assert finished.returncode == 0, finished.stdout
     assert "skipped" not in finished.stdout
