@@ -133,10 +133,9 @@ def _lay_out(arch: Architecture, entry: Entry) -> None:
     is_root = Path("/proc/self/uid_map").read_text(encoding="ascii").split() == _EVERY_USER
     layers = Layers(arch, entry.links, entry.state, entry.kept, is_root)
     for top in LAYERED:
-        if _is_folder(top):
-            layers.lay(top)
+        _layer(entry, layers, top)
     for top in OWN:
-        if _is_folder(top):
+        if Path(top).is_dir():
             own = Path(entry.root + top)
             own.mkdir(parents=True, exist_ok=True)
             kernel.mount(str(own), top, "", kernel.MS_BIND)
@@ -147,9 +146,22 @@ def _lay_out(arch: Architecture, entry: Entry) -> None:
         kernel.put_mounts(arch, mounts, path)
 
 
-def _is_folder(top: str) -> bool:
-    path = Path(top)
-    return path.is_dir() and not path.is_symlink()
+def _layer(entry: Entry, layers: Layers, top: str) -> None:
+    """Over a folder, or over the one that it is a link to, unless it is in another's layer."""
+    place = os.path.realpath(top)
+    others = (os.path.realpath(other) for other in (*LAYERED, *OWN) if other != top)
+    is_link = Path(top).is_symlink()
+    if not Path(place).is_dir() or (is_link and any(_is_in(place, other) for other in others)):
+        return
+    links = Path(entry.links + top)
+    if is_link and links.is_dir():
+        Path(entry.links + place).parent.mkdir(parents=True, exist_ok=True)
+        links.rename(entry.links + place)
+    layers.lay(place)
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return Path(path).is_relative_to(folder)
 
 
 def _beside_links(arch: Architecture, entry: Entry, top: str) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-LAYERED = ("/etc", "/usr", "/var", "/opt", "/srv")
+LAYERED = ("/etc", "/usr", "/var", "/opt", "/srv", "/bin", "/sbin", "/lib")
 """This system's, with what the instance has over it; what is written stays with the machine."""
 OWN = ("/root", "/home")
 """The instance's alone."""
@@ -19,7 +20,11 @@ SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _FOLDERS = ("/etc/nitro_enclaves", "/usr/share/nitro_enclaves", "/var/log/nitro_enclaves")
 _FILES = ("/etc/os-release", "/etc/passwd", "/etc/group")
 """Only those that the machine has: one of an older version lacks some."""
-_PROGRAM_FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin")
+_PROGRAM_FOLDERS = (
+    *("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"),
+    # Where these are not those of /usr, as on most systems.
+    *("/bin", "/sbin"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ class Layout:
             yield path, self._on_instance(path)
             for folder in _PROGRAM_FOLDERS:
                 other = f"{folder}/{name}"
-                if other != path and Path(other).exists():
+                if other != path and Path(other).exists() and not Path(folder).is_symlink():
                     yield other, self._on_instance(path)
         yield "/usr/local/bin/attested-kms", own_command
         for top in KERNEL:
@@ -69,13 +74,18 @@ def kept(written: Iterable[Path], read: Iterable[Path]) -> list[str]:
 
     `written` must not end in a layer; `read` must only not be hidden.
     """
-    wanted = [path for path in written if _is_below(path, (*LAYERED, *OWN))]
-    wanted += [path for path in read if _is_below(path, OWN)]
+    wanted = [path for path in written if _is_below(path, with_targets((*LAYERED, *OWN)))]
+    wanted += [path for path in read if _is_below(path, with_targets(OWN))]
     found: list[Path] = []
     for path in sorted(set(wanted), key=lambda path: len(path.parts)):
         if not any(path.is_relative_to(other) for other in found):
             found.append(path)
     return [str(path) for path in found]
+
+
+def with_targets(tops: Iterable[str]) -> set[str]:
+    """The folders, and where they are if they are links: `/home` is `/var/home` on some systems."""
+    return {place for top in tops for place in (top, os.path.realpath(top))}
 
 
 def _is_below(path: Path, tops: Iterable[str]) -> bool:

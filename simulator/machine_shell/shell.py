@@ -20,7 +20,7 @@ from tempfile import TemporaryFile
 
 from simulator import shim
 from simulator.machine_shell.enter import Entry
-from simulator.machine_shell.layout import LAYERED, OWN, SEARCH_PATH, Layout, kept
+from simulator.machine_shell.layout import LAYERED, OWN, SEARCH_PATH, Layout, kept, with_targets
 from simulator.nitro_cli.connection import hold
 from simulator.nitro_cli.places import VARIABLE, MachineFolder
 from simulator.packages.catalogue import CATALOGUE
@@ -151,7 +151,7 @@ def on_instance(
 
     Raises BadPlace, BrokerUnreachable, and OSError where the machine's folder cannot be written.
     """
-    for top in LAYERED:
+    for top in with_targets(LAYERED):
         if folder.path.resolve().is_relative_to(top):
             # What is written to a layer may not be kept below it (overlayfs).
             raise BadPlace(
@@ -227,7 +227,8 @@ def _entry(
         current = Path.cwd()
     except FileNotFoundError:  # It has been removed.
         current = Path(_HOME)
-    read = [Path(path).resolve() for path in (sys.prefix, sys.base_prefix, *shim.search_path())]
+    read = [Path(path) for path in (sys.prefix, sys.base_prefix, *shim.search_path())]
+    read += [path.resolve() for path in read]
     return Entry(
         root=str(root),
         links=str(links),

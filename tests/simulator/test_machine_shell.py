@@ -17,10 +17,7 @@ from simulator import cli
 from simulator.interpose.plan import Rung
 from simulator.machine_shell import enter
 from simulator.machine_shell.layout import kept
-from tests.simulator import as_nobody
-from tests.simulator.as_nobody import NEEDED, NOBODY
 from tests.simulator.supervised import needs
-from tests.simulator.test_run_unprivileged import pytest_as_nobody
 
 ROOT = Path(__file__).resolve().parents[2]
 YAML = "/etc/nitro_enclaves/allocator.yaml"
@@ -285,82 +282,6 @@ def test_what_stays_as_it_is() -> None:
     assert kept([Path("/home"), Path("/")], [Path("/root/.pyenv")]) == ["/root/.pyenv"]
 
 
-_MOUNTED = """
-import os, sys
-from simulator.interpose import kernel
-kernel.unshare(kernel.CLONE_NEWNS)
-kernel.mount("", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
-kernel.mount(sys.argv[1], "/etc/hostname", "", kernel.MS_BIND)
-kernel.mount(sys.argv[2], "/var/log", "", kernel.MS_BIND)
-os.execv(sys.argv[3], sys.argv[3:])
-"""
-
-
-@pytest.mark.parametrize("user", ["root", "nobody"])
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount something before")
-def test_what_is_mounted_below_a_layer_stays_as_it_is(tmp_path: Path, user: str) -> None:
-    """As in a container, or with `/var/log` on a file system of its own."""
-    needs(Rung.NAMESPACES)
-    instance = made(tmp_path / "machine", tmp_path / "here")
-    file, folder = tmp_path / "hostname", tmp_path / "log"
-    file.write_text("before\n")
-    folder.mkdir()
-    (folder / "old").write_text("old\n")
-    script = (
-        "cat /etc/hostname /var/log/old; echo after > /etc/hostname || true; "
-        "echo new > /var/log/new; rm /var/log/old; cat /var/log/new; ls /var/log/nitro_enclaves"
-    )
-    words = instance.command("--", "bash", "-euc", script)
-    variables = instance.variables()
-    if user == "nobody":
-        for path in (tmp_path, *tmp_path.rglob("*")):
-            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
-        words = [sys.executable, as_nobody.__file__, *words]
-        variables[NEEDED] = str(tmp_path)
-    finished = subprocess.run(
-        [sys.executable, "-c", _MOUNTED, str(file), str(folder), *words],
-        cwd=instance.folder,
-        env=variables,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert finished.stdout.startswith("before\nold\nnew\n"), finished
-    assert finished.returncode == 0, finished
-    assert file.read_text() == "before\n"
-    assert [path.name for path in folder.iterdir()] == ["old"]
-    cli.main(["machine", "stop", "--machine", str(instance.path)])
-
-
-_AS_ROOT = """
-import os, sys
-from pathlib import Path
-from simulator.interpose import kernel
-user, group = os.getuid(), os.getgid()
-kernel.unshare(kernel.CLONE_NEWUSER)
-Path("/proc/self/setgroups").write_text("deny")
-Path("/proc/self/uid_map").write_text(f"0 {user} 1")
-Path("/proc/self/gid_map").write_text(f"0 {group} 1")
-os.execv(sys.argv[1], sys.argv[1:])
-"""
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root has no need of it")
-def test_root_of_a_user_namespace(instance: Instance) -> None:
-    """As in a container of another user than root."""
-    folder = "/etc/profile.d"
-    script = f"rm -rf {folder}; mkdir {folder}; touch {folder}/new; ls {folder}"
-    finished = subprocess.run(
-        [sys.executable, "-c", _AS_ROOT, *instance.command("--", "bash", "-euc", script)],
-        cwd=instance.folder,
-        env=instance.variables(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (finished.stdout, finished.stderr) == ("new\n", "")
-
-
 def test_a_machines_folder_that_cannot_be_used_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -368,16 +289,3 @@ def test_a_machines_folder_that_cannot_be_used_is_said(
     file.touch()
     assert cli.main(["machine", "shell", "--machine", str(file), "--", "true"]) == 1
     assert str(file) in capsys.readouterr().err
-
-
-def test_it_is_the_same_for_nobody() -> None:
-    needs(Rung.NAMESPACES)
-    if os.geteuid() != 0:
-        pytest.skip("only root can become another user; who is not root runs the other tests so")
-    finished = pytest_as_nobody(
-        "tests/simulator/test_machine_shell.py",
-        "-k",
-        "not nobody and not below and not signals and not exit_code and not variables",
-    )
-    assert finished.returncode == 0, finished.stdout
-    assert "skipped" not in finished.stdout
