@@ -21,15 +21,14 @@ from simulator.doctor.host import (
     Unreachable,
 )
 from simulator.doctor.model import Check, Finding, Outcome, Role
+from simulator.doctor.os_release import os_release
 
 Watch = Callable[[Check], AbstractContextManager[object]]
 """Entered while a check looks, to tell whoever waits."""
 
 _VENDOR = "/sys/devices/virtual/dmi/id/sys_vendor"
-_OS_RELEASE = "/etc/os-release"
 _DRIVER = "/sys/module/nitro_enclaves"
 _EC2 = b"Amazon EC2"
-_AMAZON_LINUX = frozenset({b"ID=amzn", b'ID="amzn"', b"ID='amzn'"})
 
 
 class UnknownCheck(Exception):
@@ -103,9 +102,15 @@ def role_of(host: Host) -> Role:
         return Role.PARENT
     if _EC2 not in _content(host, _VENDOR):
         return Role.DEVELOPMENT
-    lines = {line.strip() for line in _content(host, _OS_RELEASE).splitlines()}
-    looks_so = lines & _AMAZON_LINUX or host.which("nitro-cli") or _is_there(host, _DRIVER)
+    looks_so = _is_amazon_linux(host) or host.which("nitro-cli") or _is_there(host, _DRIVER)
     return Role.PARENT if looks_so else Role.DEVELOPMENT
+
+
+def _is_amazon_linux(host: Host) -> bool:
+    try:
+        return os_release(host).get("ID") == "amzn"
+    except OSError:
+        return False
 
 
 def _content(host: Host, path: str) -> bytes:

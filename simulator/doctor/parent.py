@@ -1,4 +1,4 @@
-"""What several checks want to know of a parent instance: its distribution, users, units, CPU pool.
+"""What several checks want to know of a parent instance: its users, units, CPU pool.
 
 Read as the instance's own programs read it. What is not there is None or empty; what cannot be read
 raises OSError, which the check that asks may pass on.
@@ -6,7 +6,6 @@ raises OSError, which the check that asks may pass on.
 
 from __future__ import annotations
 
-import enum
 import re
 import shlex
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from simulator.doctor.host import Host, Ran
 from simulator.machine.cpu_list import BadCpuList, parse_cpu_list
 from simulator.machine.driver import POOL_FILE
 
-OS_RELEASE = "/etc/os-release"
 PRESENT_CPUS = "/sys/devices/system/cpu/present"
 SIBLINGS_OF_0 = "/sys/devices/system/cpu/cpu0/topology/thread_siblings_list"
 
@@ -23,26 +21,6 @@ _SHOWN = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _LAST_LINES = "50"
-
-
-class Distribution(enum.Enum):
-    """Where packages come from."""
-
-    AMAZON_2023 = "Amazon Linux 2023"
-    AMAZON_2 = "Amazon Linux 2"
-    DEBIAN = "Debian or a descendant"
-    OTHER = "another distribution"
-
-
-def distribution(host: Host) -> Distribution:
-    """By /etc/os-release. Raises OSError."""
-    text = text_of(host, OS_RELEASE) or ""
-    members = dict(re.findall(r'^([A-Z_]+)="?([^"\n]*)"?[ \t]*$', text, re.MULTILINE))
-    name, version = members.get("ID", ""), members.get("VERSION_ID", "")
-    if name == "amzn":
-        return Distribution.AMAZON_2 if version == "2" else Distribution.AMAZON_2023
-    families = {name, *members.get("ID_LIKE", "").split()}
-    return Distribution.DEBIAN if families & {"debian", "ubuntu"} else Distribution.OTHER
 
 
 def text_of(host: Host, path: str) -> str | None:

@@ -91,6 +91,7 @@ def test_whoever_builds_needs_a_linker(tmp_path: Path, files: dict[str, str]) ->
     ("release", "command"),
     [
         ('ID="amzn"\nVERSION_ID="2"\n', "yum install -y gcc gcc-c++ make"),
+        ("ID='amzn'\nVERSION_ID='2'\n", "yum install -y gcc gcc-c++ make"),
         ("ID=debian\n", "apt-get install -y build-essential"),
         ("ID=arch\n", ""),
     ],

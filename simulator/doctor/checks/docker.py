@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from kms_fake.evidence import Evidence
 from simulator.doctor.host import Host
 from simulator.doctor.model import Check, Finding, Outcome, Role
-from simulator.doctor.parent import Distribution, distribution, joining, members, short, unit, user
+from simulator.doctor.os_release import Distribution, distribution
+from simulator.doctor.parent import joining, members, short, unit, user
 
 SOCKET = "/var/run/docker.sock"
 

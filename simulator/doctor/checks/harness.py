@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from kms_fake.evidence import Evidence
 from simulator.doctor.host import CommandHangs, CommandMissing, Host, HostKind
 from simulator.doctor.model import Check, Finding, Outcome, Role
+from simulator.doctor.os_release import families
 
 _OLDEST = (3, 11)
 _OF_AMAZON_LINUX = (3, 9)
@@ -28,8 +29,6 @@ _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*>=\s*([0-9.]+)")
 _MODULES = {"pyyaml": "yaml"}
 """Packages whose module has another name."""
 _LOOPBACK = "/sys/module/vsock_loopback"
-_OS_RELEASE = "/etc/os-release"
-_ID = re.compile(r"^ID(?:_LIKE)?=(.*)$", re.MULTILINE)
 
 _DNF = "dnf install -y python3.11 python3.11-pip"
 _APT = "apt-get update && apt-get install -y python3.11 python3.11-venv"
@@ -128,20 +127,19 @@ def _no_environments(host: Host, python: _Python) -> Finding:
 
 
 def _families(host: Host) -> set[str]:
-    """The distribution and those that it is like; none on macOS and in small containers."""
+    """None where they cannot be read: the fix is said all the same."""
     try:
-        text = host.read(_OS_RELEASE).decode(errors="replace")
+        return families(host)
     except OSError:
         return set()
-    return {word for line in _ID.findall(text) for word in line.strip("\"' \r").split()}
 
 
 def _by_distribution(host: Host, dnf: str, apt: str) -> str:
     """The command for the family of the distribution; empty for others, for the fix has words."""
-    families = _families(host)
-    if families & {"amzn", "fedora", "rhel"}:
+    found = _families(host)
+    if found & {"amzn", "fedora", "rhel"}:
         return dnf
-    return apt if families & {"debian", "ubuntu"} else ""
+    return apt if found & {"debian", "ubuntu"} else ""
 
 
 def _only_here(host: Host) -> Finding | None:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from kms_fake.evidence import Evidence
 from simulator.doctor.host import CommandMissing, Host, PathKind
 from simulator.doctor.model import Check, Finding, Outcome, Role
-from simulator.doctor.parent import Distribution, distribution, first_words, short, text_of
+from simulator.doctor.os_release import Distribution, distribution
+from simulator.doctor.parent import first_words, short, text_of
 from simulator.packages.catalogue import CLI, DEVEL
 from simulator.packages.contents import BLOBS, unit_file
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from kms_fake.evidence import Evidence
 from simulator.doctor.host import Host, HostKind, PathKind
 from simulator.doctor.model import Check, Finding, Outcome, Role
-from simulator.doctor.parent import Distribution, distribution, homes, short, text_of, user
+from simulator.doctor.os_release import Distribution, distribution
+from simulator.doctor.parent import homes, short, text_of, user
 
 SUDOERS = "/etc/sudoers"
 SUDOERS_FOLDER = "/etc/sudoers.d"
