@@ -239,3 +239,11 @@ def test_each_check_finds_something_on_a_sound_machine(tmp_path: Path) -> None:
     folder = parent(tmp_path)
     for check in packages.CHECKS:
         assert [finding.outcome for finding in found(check, folder)] == [Outcome.OK]
+
+
+def test_the_rpm_of_debian_is_not_asked(tmp_path: Path) -> None:
+    """It would make a ~/.rpmdb, and doctor changes nothing."""
+    broken = command("rpm", "-q", "aws-nitro-enclaves-cli", exit_code=1, stderr="asked\n")
+    files = {**without_cli(), "/etc/os-release": UBUNTU}
+    finding = only(CLI, parent(tmp_path, files, [broken], without=["nitro-cli"]))
+    assert finding.found == "nitro-cli: command not found (packages are dpkg's here, not rpm's)"

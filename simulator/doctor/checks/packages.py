@@ -56,6 +56,9 @@ class _Query:
 
 
 def _query(host: Host, package: str) -> _Query:
+    if distribution(host) is Distribution.DEBIAN:
+        # Its rpm has no packages, and makes a ~/.rpmdb of its own when it is asked.
+        return _Query(None, "packages are dpkg's here, not rpm's")
     try:
         ran = host.run("rpm", "-q", package)
     except CommandMissing:
