@@ -17,6 +17,7 @@ KERNEL = ("/dev", "/sys")
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """PATH of root on Amazon Linux 2023."""
 
+_SETTINGS = "/etc"
 _FOLDERS = ("/etc/nitro_enclaves", "/usr/share/nitro_enclaves", "/var/log/nitro_enclaves")
 _FILES = ("/etc/os-release", "/etc/passwd", "/etc/group")
 """Only those that the machine has: one of an older version lacks some."""
@@ -72,9 +73,12 @@ class Layout:
 def kept(written: Iterable[Path], read: Iterable[Path]) -> list[str]:
     """Folders of this system that stay what they are, outermost first.
 
-    `written` must not end in a layer; `read` must only not be hidden.
+    `written` must not end in a layer, unless it is in /etc, where nobody has a project: a script
+    there is about to change this system. `read` must only not be hidden.
     """
-    wanted = [path for path in written if _is_below(path, with_targets((*LAYERED, *OWN)))]
+    wanted = [
+        path for path in written if _is_below(path, with_targets({*LAYERED, *OWN} - {_SETTINGS}))
+    ]
     wanted += [path for path in read if _is_below(path, with_targets(OWN))]
     found: list[Path] = []
     for path in sorted(set(wanted), key=lambda path: len(path.parts)):

@@ -146,6 +146,15 @@ def test_a_current_folder_below_a_layer_and_a_machine_there(tmp_path: Path) -> N
         assert "is in /opt, which a shell has a layer over" in refused.stderr
 
 
+def test_a_current_folder_in_etc_is_the_machines(instance: Instance) -> None:
+    folder = next(
+        path for path in Path("/etc").iterdir() if path.is_dir() and not path.is_symlink()
+    )
+    there = Instance(instance.path, folder)
+    assert there.script("echo 1 > attested-kms-test; pwd") == f"{folder.resolve()}\n"
+    assert not (folder / "attested-kms-test").exists()
+
+
 def test_from_a_folder_that_is_hidden_it_starts_at_home(instance: Instance) -> None:
     elsewhere = Instance(instance.path, Path("/home"))
     assert elsewhere.script("pwd") in {"/home\n", "/root\n"}
@@ -279,6 +288,7 @@ def test_what_stays_as_it_is() -> None:
     machine, here, python = Path("/home/me/m"), Path("/home/me/m/x"), Path("/usr/lib/python3")
     assert kept([machine, here], [python]) == ["/home/me/m"]
     assert kept([Path("/tmp/m"), Path("/usr/src/app")], [python]) == ["/usr/src/app"]  # noqa: S108
+    assert kept([Path("/etc/apt")], []) == []
     assert kept([Path("/home"), Path("/")], [Path("/root/.pyenv")]) == ["/root/.pyenv"]
 
 
