@@ -32,6 +32,7 @@ from simulator.systems_manager.messages import Reply, Result, Run
 from simulator.systems_manager.output import Stream, as_text, combined
 
 SCRIPT = "_script.sh"
+_STREAMS = ("stdout", "stderr")
 _READABLE = selectors.EVENT_READ
 _READ = 1 << 16
 BROKER_MODULE = b"simulator.machine.broker"
@@ -55,33 +56,39 @@ _SKIPPED = {
 }
 
 
+class _CannotStart(Exception):
+    """A script does not start; the message is the agent's."""
+
+
 class _Script:
-    """A script that runs."""
+    """A script that runs. Raises _CannotStart."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.began = time.time()
         self.deadline = time.monotonic() + run.timeout_seconds
-        folder = Path(run.folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        script = folder / SCRIPT
-        # Surrogates are letters of the request that are no text: they stay what they were.
-        text = "\n".join(run.commands) + "\n"
-        script.write_bytes(text.encode(errors="surrogatepass"))
-        script.chmod(_MODE)
-        self.process = _started(run, script)
+        script = _written(run)
+        self._files = {name: _opened(script.with_name(name)) for name in _STREAMS}
+        self.streams = {name: Stream() for name in _STREAMS}
+        try:
+            self.process = _started(run, script)
+        except (OSError, ValueError) as error:  # A path that is none is a ValueError.
+            number = error.errno if isinstance(error, OSError) else None
+            self._close_files()
+            # Go names the shell, whatever is missing.
+            raise _CannotStart(
+                "failed to run commands: fork/exec /usr/bin/sh: "
+                + os.strerror(number or errno.EINVAL).lower()
+            ) from error
         self.open: dict[str, IO[bytes]] = {}
         for name, pipe in (("stdout", self.process.stdout), ("stderr", self.process.stderr)):
             if pipe is not None:
                 self.open[name] = pipe
-        self._files = {name: (folder / name).open("ab", buffering=0) for name in self.open}
-        self.streams = {name: Stream() for name in self.open}
 
     def read(self, name: str) -> bool:
         """Take what has come; whether that was the end of the stream."""
         part = os.read(self.open[name].fileno(), _READ)
-        self._files[name].write(part)
-        self.streams[name] = self.streams[name].plus(part)
+        self.streams[name] = self.streams[name].plus(_kept(self._files[name], part))
         return not part
 
     def kill(self) -> None:
@@ -91,8 +98,54 @@ class _Script:
         self.process.wait()
 
     def close(self) -> None:
-        for file in (*self._files.values(), *self.open.values()):
-            file.close()
+        for pipe in self.open.values():
+            pipe.close()
+        self._close_files()
+
+    def _close_files(self) -> None:
+        for file in self._files.values():
+            if file is not None:
+                file.close()
+
+
+def _written(run: Run) -> Path:
+    """The script as a file. Raises _CannotStart (runscript.go, runCommands)."""
+    folder = Path(run.folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _CannotStart(f"failed to create orchestrationDir directory, {folder}") from error
+    script = folder / SCRIPT
+    # Surrogates are letters of the request that are no text: they stay what they were.
+    text = "\n".join(run.commands) + "\n"
+    try:
+        script.write_bytes(text.encode(errors="surrogatepass"))
+        script.chmod(_MODE)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise _CannotStart(f"failed to create script file. write {script}: {reason}") from error
+    return script
+
+
+def _opened(path: Path) -> IO[bytes] | None:
+    """For what a script prints; where that cannot be kept, it runs all the same."""
+    try:
+        return path.open("ab", buffering=0)
+    except OSError:
+        return None
+
+
+def _kept(file: IO[bytes] | None, part: bytes) -> bytes:
+    """As much as the disk takes, which is what is reported.
+
+    The agent logs that it cannot write and goes on; what it reports it reads from its file at the
+    end (iomodule, commandoutput.go).
+    """
+    kept = 0
+    with suppress(OSError):
+        while file is not None and kept < len(part):
+            kept += file.write(part[kept:])
+    return part[:kept]
 
 
 def _started(run: Run, script: Path) -> subprocess.Popen[bytes]:
@@ -185,9 +238,8 @@ class Agent:
         began = time.time()
         try:
             script = _Script(run)
-        except (OSError, ValueError) as error:  # A path that is none is a ValueError.
-            number = error.errno if isinstance(error, OSError) else None
-            _reply(_not_started(run, number or errno.EINVAL, began))
+        except _CannotStart as error:
+            _reply(_not_started(run, str(error), began))
             return
         self._scripts[run.command_id] = script
         for name, pipe in script.open.items():
@@ -311,10 +363,9 @@ def _report(script: _Script, result: Result, code: int) -> Reply:
     )
 
 
-def _not_started(run: Run, number: int, began: float) -> Reply:
-    """The reply where the shell did not start: Go names the shell, whatever is missing."""
-    reason = os.strerror(number).lower()
-    text = Stream().plus(f"failed to run commands: fork/exec /usr/bin/sh: {reason}".encode())
+def _not_started(run: Run, why: str, began: float) -> Reply:
+    """The reply where the shell did not start."""
+    text = Stream().plus(why.encode())
     return Reply(
         command_id=run.command_id,
         result=Result.FAILED,

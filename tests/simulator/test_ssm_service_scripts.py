@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -272,3 +273,32 @@ def test_a_script_may_refer_to_parameter_store(ssm: World) -> None:
 def test_letters_of_all_kinds_come_through(ssm: World) -> None:
     ended = ssm.run("echo 'grün 🔑 \\ \"'")
     assert ended["StandardOutputContent"] == 'grün 🔑 \\ "\n'
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits another process's files: prlimit(2)")
+def test_a_full_disk_cuts_the_output_and_not_the_script(tmp_path: Path) -> None:
+    """The agent goes on, and reports what it could keep."""
+    import resource
+
+    with world() as ssm:
+        agent = int(ssm.run("echo $PPID")["StandardOutputContent"])
+        resource.prlimit(agent, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        done = tmp_path / "done"
+        ended = ssm.run("printf %05000d 0", f"mkdir {done}")
+        assert (ended["Status"], ended["StandardOutputContent"]) == ("Success", "0" * 1000)
+        assert done.exists()
+        too_long = ssm.run("true", "#" * 2000)
+        assert (too_long["Status"], too_long["ResponseCode"]) == ("Failed", 1)
+        assert "failed to create script file. write " in too_long["StandardErrorContent"]
+        assert ssm.run("echo lives")["StandardOutputContent"] == "lives\n"
+
+
+def test_an_instance_that_has_no_room_for_a_script() -> None:
+    with world() as ssm:
+        folder = ssm.machine / "root" / "var" / "lib" / "amazon"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.write_text("in the way")
+        ended = ssm.run("true")
+        assert (ended["Status"], ended["ResponseCode"]) == ("Failed", 1)
+        said = ended["StandardErrorContent"]
+        assert said.startswith("failed to create orchestrationDir directory, ")
