@@ -64,11 +64,12 @@ class Script:
                 "The script has Windows line ends (CR LF), which shells on Linux take for part of "
                 "each command. Convert it, for example with sed -i 's/\\r$//'.",
             )
-        for variable, value in self.environment.items():
+        for variable in self.environment:
             if not _VARIABLE.fullmatch(variable):
+                # Not its value, which may be a secret.
                 raise RunFailed(
                     Ended.USAGE,
-                    f"--env {variable}={value}: the name of a variable has letters, digits and _ "
+                    f"--env {variable}=...: the name of a variable has letters, digits and _ "
                     "only, and no digit first.",
                 )
 

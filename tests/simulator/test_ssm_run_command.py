@@ -258,6 +258,30 @@ def test_output_that_cannot_be_written_here(ssm: World) -> None:
     assert finished.stderr.endswith(b"on device). The script ended with exit code 6.\n")
 
 
+@pytest.mark.parametrize(
+    ("closed", "script", "code", "said"),
+    [
+        (">&-", "echo x; exit 6", 250, "(Bad file descriptor). The script ended with exit code 6."),
+        (">&-", "echo x >&2; exit 6", 6, "x"),
+        ("<&-", "echo x", 2, "The script cannot be read: standard input is closed."),
+    ],
+)
+def test_streams_that_are_closed_from_the_start(
+    ssm: World, closed: str, script: str, code: int, said: str
+) -> None:
+    finished = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *command(ssm, "-", "--quiet")],
+        env=process_environment(ssm),
+        input=script,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == code
+    assert finished.stderr.splitlines()[-1].endswith(said)
+    assert "Traceback" not in finished.stderr
+
+
 def test_a_dry_run_is_a_shell_script(
     ssm: World, run: Run, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
 ) -> None:
@@ -288,7 +312,7 @@ USAGE = {
     "no number": (["{script}", "--timeout", "1h"], "'1h': 5 to 172800 seconds"),
     "no wait": (["{script}", "--wait", "1"], "30 to 2592000"),
     "no pair": (["{script}", "--env", "A"], "'A' is not NAME=VALUE"),
-    "no variable": (["{script}", "--env", "A B=1"], "--env A B=1"),
+    "no variable": (["{script}", "--env", "A B=1"], "--env A B=...: the name"),
     "no size": (["{script}", "--max-output", "0"], "'0' is no number of bytes"),
     "no words": (["{script}", "--shell", "sh '"], "No closing quotation"),
 }

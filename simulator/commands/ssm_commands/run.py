@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import re
@@ -135,6 +136,8 @@ def _script(options: argparse.Namespace) -> Script:
 
 
 def _content(name: str) -> bytes:
+    if name == "-" and sys.stdin is None:
+        raise CommandFailed("The script cannot be read: standard input is closed.", exit_code=2)
     try:
         return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except (OSError, ValueError) as error:
@@ -208,9 +211,11 @@ def _client(options: argparse.Namespace) -> Any:
 
 def _write(result: Result) -> None:
     """The script's output as it wrote it."""
-    from simulator.ssm_script.errors import Ended
-
     for stream, content in ((sys.stdout, result.stdout), (sys.stderr, result.stderr)):
+        if stream is None:  # Closed from the start.
+            if content:
+                raise _unwritten(result, os.strerror(errno.EBADF))
+            continue
         try:
             stream.buffer.write(content)
             stream.flush()
@@ -218,12 +223,18 @@ def _write(result: Result) -> None:
             raise
         except OSError as error:
             # What could not be written would be tried once more at the end.
-            sys.stdout = None  # As where it is closed from the start.
-            raise CommandFailed(
-                f"The output cannot be written here ({error.strerror}). The script "
-                f"ended with exit code {result.script_exit_code}.",
-                exit_code=Ended.OUTCOME_LOST.exit_code or 1,
-            ) from error
+            sys.stdout = None
+            raise _unwritten(result, str(error.strerror)) from error
+
+
+def _unwritten(result: Result, why: str) -> CommandFailed:
+    from simulator.ssm_script.errors import Ended
+
+    return CommandFailed(
+        f"The output cannot be written here ({why}). The script ended with exit code "
+        f"{result.script_exit_code}.",
+        exit_code=Ended.OUTCOME_LOST.exit_code or 1,
+    )
 
 
 def _instance(text: str) -> str:
