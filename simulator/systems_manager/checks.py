@@ -44,6 +44,8 @@ class Request:
     """The JSON value that came; None where it was not JSON."""
     instance_id: str
     """The one managed instance."""
+    instance_is_there: bool
+    """False where its machine has been removed since, as an instance that is terminated."""
     command: Callable[[str], RunCommand | None]
     """The command of an id."""
     parameter: Callable[[str], str | None]
@@ -160,7 +162,8 @@ def too_large(request: Request) -> str | None:
 
 
 def unmanaged_instance(request: Request) -> str | None:
-    unmanaged = [name for name in request.instance_ids if name != request.instance_id]
+    managed = request.instance_id if request.instance_is_there else None
+    unmanaged = [name for name in request.instance_ids if name != managed]
     return ", ".join(unmanaged) or None
 
 

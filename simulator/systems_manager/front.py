@@ -47,6 +47,7 @@ class RunCommandResponse(SimpleSystemManagerResponse):  # type: ignore[misc]  # 
             operation=operation,
             body=decode_json(body),
             instance_id=self.service.instance.instance_id,
+            instance_is_there=self.service.instance.is_there(),
             command=self.service.command,
             parameter=self.service.parameter,
         )

@@ -52,6 +52,17 @@ class Instance:
     """Empty where scripts see the instance's files at their paths (`attested-kms machine shell`).
     Else why they do not; then they find its commands alone."""
     shims: Path
+    """The folder of those commands, where they are needed."""
+    files: int
+    """A descriptor of the folder of its files, by which it is known again."""
+
+    def is_there(self) -> bool:
+        """Whether the machine has not been removed, nor another been made in its place."""
+        try:
+            found = (self.machine.path / "root").stat()
+        except OSError:
+            return False
+        return os.path.samestat(found, os.fstat(self.files))
 
     def environment(self, command_id: str) -> Mapping[str, str]:
         """Of a script."""
@@ -101,19 +112,21 @@ def found(folder: Path | None, region: str | None) -> Iterator[Instance]:
         configuration = Configuration.read(machine.path / "machine.json")
     except (FolderRefused, BadConfiguration) as error:
         raise NoInstance(str(error)) from error
-    with TemporaryDirectory(prefix="attested-kms-ssm-") as temporary:
-        shims = Path(temporary, "shims")
+    with ExitStack() as stack:
+        shims = Path()
         try:
+            files = os.open(machine.path / "root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            stack.callback(os.close, files)
             why_not = shell.why_not(machine)
             if why_not:
+                shims = Path(stack.enter_context(TemporaryDirectory(prefix="attested-kms-ssm-")))
                 shim.write_all(shims, shim.ALL, machine.path)
         except BrokerUnreachable as error:
             raise NoInstance(str(error)) from error
         except OSError as error:
             raise NoInstance(f"{error.filename or machine.path} ({error.strerror})") from error
-        yield Instance(
-            machine, configuration.instance_id, region or configuration.region, why_not, shims
-        )
+        region = region or configuration.region
+        yield Instance(machine, configuration.instance_id, region, why_not, shims, files)
 
 
 class AgentConnection:

@@ -42,7 +42,8 @@ class SystemsManager:
     @property
     def is_online(self) -> bool:
         """Whether the agent takes commands."""
-        return self._agent.is_alive and not self._faults.is_offline
+        is_reached = self._agent.is_alive and not self._faults.is_offline
+        return is_reached and self.instance.is_there()
 
     def command(self, command_id: str) -> RunCommand | None:
         """The command of an id, as it stands now."""

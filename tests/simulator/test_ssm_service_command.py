@@ -110,6 +110,26 @@ def test_the_machines_broker_outlives_it(folder: Path) -> None:
     assert cli.main(["machine", "stop", "--machine", str(machine)]) == 0
 
 
+@pytest.mark.parametrize("is_made_anew", [True, False])
+def test_a_machine_that_has_gone_is_a_terminated_instance(*, is_made_anew: bool) -> None:
+    """No script runs for another one in its place, and nothing of a removed one comes back."""
+    with world() as ssm:
+        assert ssm.run("true")["Status"] == "Success"
+        options = ["--machine", str(ssm.machine)]
+        assert cli.main(["machine", "stop", *options]) == 0
+        if is_made_anew:
+            words = ["machine", "create", "--force", "--instance-id", ssm.served.instance_id]
+            assert cli.main([*words, *options]) == 0
+        else:
+            shutil.rmtree(ssm.machine)
+        with pytest.raises(ssm.client.exceptions.InvalidInstanceId):
+            ssm.send("true")
+        (described,) = ssm.client.describe_instance_information()["InstanceInformationList"]
+        assert described["PingStatus"] == "ConnectionLost"
+        assert not list(ssm.machine.glob("root/var/lib/amazon/*"))
+        assert ssm.machine.exists() == is_made_anew
+
+
 def test_an_agent_that_is_killed_is_not_online() -> None:
     with world() as ssm:
         ended = ssm.run("echo $PPID")
