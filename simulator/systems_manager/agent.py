@@ -37,6 +37,7 @@ _READABLE = selectors.EVENT_READ
 _READ = 1 << 16
 BROKER_MODULE = b"simulator.machine.broker"
 """In the command line of a broker (`simulator.nitro_cli.connection`)."""
+_KEEPER_MODULE = b"simulator.packages.keeper"  # Of a unit's keeper (`unit_process`).
 _AT_ONCE = 5
 """How many commands run at a time (DefaultCommandWorkersLimit); the others wait."""
 _MODE = 0o700
@@ -301,12 +302,12 @@ class Agent:
 
 
 def _end_descendants() -> None:
-    """Kill what came of scripts, but for the machine's broker.
+    """Kill what came of scripts, but for what is the machine's: its broker and its units' keepers.
 
-    `nitro-cli` starts that one, and enclaves live in it; it is the machine's, as on an instance,
-    where enclaves outlive the agent.
+    `nitro-cli` starts the one, and enclaves live in it; `systemctl` the others. On an instance they
+    are nobody's children but the kernel's and systemd's, and outlive the agent.
     """
-    while living := [process for process in children(os.getpid()) if not _is_broker(process)]:
+    while living := [process for process in children(os.getpid()) if not _is_machines(process)]:
         for process in living:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
@@ -315,11 +316,12 @@ def _end_descendants() -> None:
                 os.waitpid(process, 0)
 
 
-def _is_broker(process: int) -> bool:
+def _is_machines(process: int) -> bool:
     try:
-        return BROKER_MODULE in Path(f"/proc/{process}/cmdline").read_bytes()
+        words = Path(f"/proc/{process}/cmdline").read_bytes()
     except OSError:
         return False
+    return BROKER_MODULE in words or _KEEPER_MODULE in words
 
 
 def _reply(reply: Reply) -> None:

@@ -110,6 +110,26 @@ def test_the_machines_broker_outlives_it(folder: Path) -> None:
     assert cli.main(["machine", "stop", "--machine", str(machine)]) == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the service's process takes Linux's /proc")
+def test_a_service_that_a_script_starts_outlives_it(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It is systemd's and not the agent's."""
+    unit = "nitro-enclaves-vsock-proxy"
+    machine = folder / "machine"
+    with served(folder) as (_, ssm):
+        with (machine / "root/etc/hosts").open("a") as hosts:
+            hosts.write("127.0.0.1 kms.us-east-1.amazonaws.com\n")
+        ended = ssm.run(f"systemctl start {unit}", f"systemctl is-active {unit}")
+        assert ended["StandardOutputContent"] == "active\n"
+    try:
+        with served(folder) as (_, ssm):
+            assert ssm.run(f"systemctl is-active {unit}")["StandardOutputContent"] == "active\n"
+    finally:
+        assert cli.main(["machine", "stop", "--machine", str(machine)]) == 0
+        assert "has stopped" in capfd.readouterr().out
+
+
 @pytest.mark.parametrize("is_made_anew", [True, False])
 def test_a_machine_that_has_gone_is_a_terminated_instance(*, is_made_anew: bool) -> None:
     """No script runs for another one in its place, and nothing of a removed one comes back."""
