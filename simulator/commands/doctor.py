@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from simulator.commands import CommandFailed, show
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from simulator.doctor.examine import Examination
     from simulator.doctor.host import Host
     from simulator.doctor.model import Check
+    from simulator.doctor.recording import RecordingHost
 
 HELP = "say what stands between a machine and a running enclave, and the command that mends it"
 
@@ -138,7 +139,6 @@ def _tell(options: argparse.Namespace) -> int:
 
 
 def _host(options: argparse.Namespace, stack: ExitStack) -> Host:
-    from simulator.doctor.folder import FolderHost
     from simulator.doctor.simulated import NoMachine, SimulatedHost
     from simulator.doctor.this_machine import ThisMachine
     from simulator.lint.report import printable
@@ -148,6 +148,9 @@ def _host(options: argparse.Namespace, stack: ExitStack) -> Host:
     machine = options.machine or os.environ.get(VARIABLE)
     try:
         if options.host is not None:
+            # It needs jsonschema, which takes a while to import.
+            from simulator.doctor.folder import FolderHost
+
             return FolderHost(options.host, network=options.network)
         if machine and not options.this_machine:
             simulated = SimulatedHost(Path(machine), os.environ, network=options.network)
@@ -159,11 +162,11 @@ def _host(options: argparse.Namespace, stack: ExitStack) -> Host:
 
 
 def _recorded(host: Host, options: argparse.Namespace) -> Host:
+    if options.record is None:
+        return host
     from simulator.doctor.host import HostKind
     from simulator.doctor.recording import RecordingHost
 
-    if options.record is None:
-        return host
     if host.kind is not HostKind.THIS_MACHINE:
         raise CommandFailed(
             f"--record is for the machine that you are on; {host.name} is a folder already. Give "
@@ -183,12 +186,10 @@ def _recorded(host: Host, options: argparse.Namespace) -> Host:
 
 
 def _keep(host: Host, options: argparse.Namespace) -> None:
-    from simulator.doctor.recording import RecordingHost
-
-    if not isinstance(host, RecordingHost):
+    if options.record is None:
         return
     try:
-        host.write(options.record)
+        cast("RecordingHost", host).write(options.record)
     except OSError as error:
         raise CommandFailed(
             f"{error.filename or options.record} cannot be written ({error.strerror}); give "

@@ -49,14 +49,16 @@ class Unit:
     active: str
     """What `systemctl is-active` prints: active, inactive, failed, activating ..., or its error."""
     is_enabled: bool
+    """Asked of one that is active alone."""
 
 
 def unit(host: Host, name: str) -> Unit:
     """Its state. Raises CommandMissing, CommandHangs, OSError."""
     active = host.run("systemctl", "is-active", name)
-    enabled = host.run("systemctl", "is-enabled", name)
     words = active.stdout.split()
-    return Unit(words[0] if words else first_words(active), enabled.exit_code == 0)
+    state = words[0] if words else first_words(active)
+    is_enabled = state == "active" and host.run("systemctl", "is-enabled", name).exit_code == 0
+    return Unit(state, is_enabled)
 
 
 def last_error(host: Host, name: str) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 
 from simulator.doctor.examine import Examination
 from simulator.doctor.model import Check, Finding, Outcome
-from simulator.explanations.report import wrapped
 from simulator.explanations.table import BY_ID
+from simulator.explanations.wrapping import wrapped
 from simulator.lint.report import printable
 
 _ONE_LINE = frozenset({Outcome.OK, Outcome.SKIPPED})

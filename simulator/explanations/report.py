@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +9,7 @@ from kms_fake.catalogue import ROWS, evidence_of
 from simulator.explanations.match import Found
 from simulator.explanations.model import Explanation, Sdk
 from simulator.explanations.table import EXPLANATIONS
+from simulator.explanations.wrapping import wrapped
 
 ADVICE = (
     "Give the whole message, with the exception's name and the operation.",
@@ -23,7 +22,6 @@ ADVICE = (
 )
 """What to do about a text that nothing explains."""
 
-_WIDEST = 100
 _EXCERPT = 200
 
 
@@ -134,16 +132,3 @@ def _shown(explanation: Explanation, sdk: Sdk | None) -> str:
 def _labelled(label: str, text: str) -> str:
     indent = 16 + len(text) - len(text.lstrip())
     return wrapped(f"  {label:<14}", " " * indent, text)
-
-
-def wrapped(first: str, later: str, text: str) -> str:
-    """A text in lines as wide as the terminal, the first behind `first`, the others `later`."""
-    width = min(_WIDEST, shutil.get_terminal_size((_WIDEST, 0)).columns)
-    return textwrap.fill(
-        text,
-        width=max(width, len(later) + 20),
-        initial_indent=first,
-        subsequent_indent=later,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )

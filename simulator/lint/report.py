@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from simulator.lint.boot_report import BootReport
-from simulator.lint.check import Result
 from simulator.lint.findings import Finding, Severity
+
+if TYPE_CHECKING:
+    from simulator.lint.boot_report import BootReport
+    from simulator.lint.check import Result
 
 _COUNTED = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 

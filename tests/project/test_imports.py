@@ -106,6 +106,18 @@ def test_nitro_cli_imports_the_standard_library_only() -> None:
     assert set(finished.stdout.split()) <= {"__main__", "simulator"}
 
 
+def test_doctor_waits_for_no_heavy_package() -> None:
+    """Its checks want an enum of kms_fake, and not the second that moto takes to be imported."""
+    names = "commands.doctor doctor.examine doctor.report doctor.simulated doctor.this_machine"
+    modules = ", ".join(f"simulator.{name}" for name in names.split())
+    code = f"import sys, {modules}; print(*sys.modules)"
+    finished = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    imported = {name.partition(".")[0] for name in finished.stdout.split()}
+    assert imported & {"boto3", "botocore", "cryptography", "jsonschema", "moto"} == set()
+
+
 def test_a_run_can_be_imported_where_there_is_no_linux() -> None:
     """The demo and the suite by the fabric import it on every system."""
     code = (
