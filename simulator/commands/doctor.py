@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -102,10 +102,9 @@ def run(options: argparse.Namespace) -> int:
         # Before the machine is looked at: a wrong name takes no time.
         examine.selected(options.only)
         role = Role(options.role) if options.role else None
-        with ExitStack() as stack:
-            host = _recorded(_host(options, stack), options)
-            examination = examine.examine(host, role, options.only, _watched)
-            _keep(host, options)
+        host = _recorded(_host(options), options)
+        examination = examine.examine(host, role, options.only, _watched)
+        _keep(host, options)
     except examine.UnknownCheck as error:
         raise CommandFailed(printable(str(error)), exit_code=_USAGE) from error
     fails = options.fail_on != "none" and examination.reaches(Outcome(options.fail_on))
@@ -138,7 +137,7 @@ def _tell(options: argparse.Namespace) -> int:
     return 0
 
 
-def _host(options: argparse.Namespace, stack: ExitStack) -> Host:
+def _host(options: argparse.Namespace) -> Host:
     from simulator.doctor.simulated import NoMachine, SimulatedHost
     from simulator.doctor.this_machine import ThisMachine
     from simulator.lint.report import printable
@@ -153,8 +152,7 @@ def _host(options: argparse.Namespace, stack: ExitStack) -> Host:
 
             return FolderHost(options.host, network=options.network)
         if machine and not options.this_machine:
-            simulated = SimulatedHost(Path(machine), os.environ, network=options.network)
-            return stack.enter_context(simulated)
+            return SimulatedHost(Path(machine), os.environ, network=options.network)
     except (BadFile, NoMachine) as error:
         lines = "\n".join(map(printable, str(error).splitlines()))
         raise CommandFailed(lines, exit_code=_USAGE) from error

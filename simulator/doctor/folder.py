@@ -156,6 +156,12 @@ class FolderHost:
 def _described(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise BadFile(f"{folder}: there is no such folder; give one with {DESCRIPTION} and root/")
+    try:
+        is_other = files.look(folder / DESCRIPTION) not in {PathKind.FILE, None}
+    except OSError:
+        is_other = False  # What hinders is said by whoever reads it.
+    if is_other:
+        raise BadFile(f"{folder / DESCRIPTION}: it is no file, and is not read")
     file = read_user_file(folder / DESCRIPTION)
     problems = [problem for _, problem in schema_problems(file, "doctor-host")]
     if problems or not isinstance(file.value, dict):

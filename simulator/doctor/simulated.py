@@ -2,8 +2,8 @@
 
 Files are those below `root/` of its folder, and variables that name some of them name them as on
 the instance: HOME is /root. Where HOME or a variable of nitro-cli names a folder that is not there,
-it is this system's, for the simulator's nitro-cli uses it so. Commands are the shims, written into
-a temporary folder and found there alone: nothing of this system's is taken for the instance's.
+it is this system's, for the simulator's nitro-cli uses it so. Commands are the shims that are the
+instance's programs: nothing of this system's is taken for the instance's.
 
 Doctor itself writes nothing into the machine's folder, and starts no broker to hear that there are
 no enclaves. The commands leave behind what they always do: nitro-cli adds to its log, systemctl
@@ -17,11 +17,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Self
 
-from simulator import shim
 from simulator.doctor import ending, files, web
 from simulator.doctor.host import (
     COMMAND_SECONDS,
@@ -32,11 +28,11 @@ from simulator.doctor.host import (
     Ran,
     Unreachable,
 )
+from simulator.machine.configuration import BadConfiguration, Configuration
 from simulator.machine.state import BadState, read_state
 from simulator.nitro_cli.connection import BrokerUnreachable, is_answering
 from simulator.nitro_cli.main import NO_MACHINE
 from simulator.nitro_cli.places import VARIABLE, MachineFolder
-from simulator.nitro_cli.presence import NOT_FOUND, not_found
 
 _FOLDERS = ("HOME", "NITRO_CLI_ARTIFACTS", "NITRO_CLI_BLOBS", "NITRO_CLI_LOGS_PATH")
 _SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -51,7 +47,7 @@ class NoMachine(Exception):
 
 
 class SimulatedHost:
-    """A Host; see there. To be left as a context manager: it has a temporary folder."""
+    """A Host; see there."""
 
     kind = HostKind.SIMULATED
     user_id = _ROOT
@@ -59,35 +55,12 @@ class SimulatedHost:
 
     def __init__(self, folder: Path, environ: Mapping[str, str], *, network: bool = False) -> None:
         """Raises NoMachine."""
-        try:
-            self._folder = folder.absolute()
-            self._folder.joinpath("machine.json").open("rb").close()
-        except FileNotFoundError as error:
-            raise NoMachine(
-                f"There is no machine in {folder}; attested-kms machine create --machine {folder} "
-                "makes one, and --this-machine examines the one that you are on"
-            ) from error
-        except OSError as error:
-            raise NoMachine(
-                f"{error.filename or folder} cannot be read ({error.strerror})"
-            ) from error
+        self._folder = folder.absolute()
+        _check_machine(self._folder / "machine.json", folder)
         self.name = f"the simulated parent instance {folder}"
         self._environ = {**environ, VARIABLE: str(self._folder)}
         self.environ: Mapping[str, str] = _on_instance(self._environ, self._folder / "root")
         self._network = network
-        self._shims: TemporaryDirectory[str] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._shims is not None:
-            self._shims.cleanup()
 
     def look(self, path: str) -> PathKind | None:
         """What is at a path."""
@@ -122,10 +95,8 @@ class SimulatedHost:
         program = self._program(words[0])
         if words == _DESCRIBE and self.look(_NITRO_CLI) and self._rests():
             return Ran(0, "[]\n", "")
-        environ = {**self._environ, "PATH": f"{self._shim_folder()}:{_SYSTEM_PATH}"}
+        environ = {**self._environ, "PATH": f"{self._inside('/usr/bin')}:{_SYSTEM_PATH}"}
         ran = ending.run(str(program), words, environ, seconds)
-        if ran.exit_code == NOT_FOUND and ran.stderr == not_found(words[0]):
-            raise CommandMissing(words[0])
         if ran.exit_code == NO_MACHINE and _OWN_SENTENCE in ran.stderr:
             raise OSError(ran.stderr.strip())
         return ran
@@ -146,29 +117,26 @@ class SimulatedHost:
     def _program(self, name: str) -> Path:
         """The file to execute. Raises CommandMissing, OSError."""
         found = self.which(name)
-        own = self._inside(found) if found is not None else None
-        if own is not None and os.access(own, os.X_OK):
-            return own  # Of a toolchain in a home folder, which comes before the system's.
-        shim = self._shim_folder() / PurePosixPath(name).name
-        if shim.exists():
-            return shim
-        if own is None:
+        if found is None:
             raise CommandMissing(name)
-        raise OSError(f"{name} is on the instance, but is not simulated")
+        program = self._inside(found)
+        if not os.access(program, os.X_OK):
+            raise OSError(f"{name} is on the instance, but is not simulated")
+        return program
 
     def _rests(self) -> bool:
-        """Whether it has no enclave for sure, so that no broker need be started to say so."""
+        """Whether it has no enclave for sure, so that no broker need be started to say so.
+
+        Raises OSError where a broker would wait for ever to be told.
+        """
+        state = self._folder / "state.json"
+        if files.look(state) not in {PathKind.FILE, None}:
+            raise OSError(f"{state} is no file: which enclaves the machine has is not known")
         try:
             is_awake = is_answering(MachineFolder(self._folder))
-            return not is_awake and not read_state(self._folder / "state.json")
+            return not is_awake and not read_state(state)
         except (BrokerUnreachable, BadState, OSError):
             return False
-
-    def _shim_folder(self) -> Path:
-        if self._shims is None:
-            self._shims = TemporaryDirectory(prefix="attested-kms-doctor-")
-            shim.write_all(Path(self._shims.name), shim.ALL, self._folder)
-        return Path(self._shims.name)
 
     def _place(self, path: str) -> Path:
         """Where a path of the instance is on this system."""
@@ -188,6 +156,25 @@ class SimulatedHost:
             return files.look(self._inside(path)) is PathKind.FILE
         except OSError:
             return False
+
+
+def _check_machine(description: Path, folder: Path) -> None:
+    """Raises NoMachine, without waiting for what is no file."""
+    try:
+        kind = files.look(description)
+        if kind is PathKind.FILE:
+            Configuration.read(description)
+    except OSError as error:
+        raise NoMachine(f"{error.filename or folder} cannot be read ({error.strerror})") from error
+    except BadConfiguration as error:
+        raise NoMachine(str(error)) from error
+    if kind is None:
+        raise NoMachine(
+            f"There is no machine in {folder}; attested-kms machine create --machine {folder} "
+            "makes one, and --this-machine examines the one that you are on"
+        )
+    if kind is not PathKind.FILE:
+        raise NoMachine(f"{description} is no file, and is not read")
 
 
 def _on_instance(environ: Mapping[str, str], root: Path) -> Mapping[str, str]:

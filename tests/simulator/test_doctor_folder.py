@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -179,4 +180,10 @@ def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match="there is no such folder"):
         FolderHost(tmp_path / "none")
     with pytest.raises(BadFile, match=r"host\.json: cannot be read"):
+        FolderHost(tmp_path)
+
+
+def test_a_description_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "host.json")
+    with pytest.raises(BadFile, match=r"host\.json: it is no file, and is not read"):
         FolderHost(tmp_path)

@@ -23,8 +23,8 @@ def examined(installation: Installation) -> Iterator[Examination]:
     with TemporaryDirectory(prefix="doctor-") as temporary:
         folder = Path(temporary, "machine")
         make(folder, Configuration(), installation)
-        with SimulatedHost(folder, {"PATH": "/usr/bin", "HOME": "/root"}) as host:
-            yield examine(host, names=AREAS)
+        host = SimulatedHost(folder, {"PATH": "/usr/bin", "HOME": "/root"})
+        yield examine(host, names=AREAS)
         assert cli.main(["machine", "stop", "--machine", str(folder)]) == 0
 
 

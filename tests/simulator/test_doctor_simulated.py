@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -32,9 +32,8 @@ def _folder() -> Iterator[Path]:
 
 
 @pytest.fixture(name="host")
-def _host(folder: Path) -> Iterator[SimulatedHost]:
-    with SimulatedHost(folder, {"PATH": PATH, "HOME": "/root"}) as host:
-        yield host
+def _host(folder: Path) -> SimulatedHost:
+    return SimulatedHost(folder, {"PATH": PATH, "HOME": "/root"})
 
 
 def put(folder: Path, path: str, content: str = "") -> Path:
@@ -89,15 +88,15 @@ def test_what_is_not_simulated_is_said(host: SimulatedHost, folder: Path) -> Non
 
 def test_a_home_that_the_instance_lacks_is_this_system_s(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with SimulatedHost(folder, {"HOME": str(tmp_path), "PATH": PATH}) as host:
-        assert host.read(f"{tmp_path}/file") == b"mine"
-        assert host.may_write(str(tmp_path))
-        assert host.which("file", str(tmp_path)) is None
-        assert host.look("/etc/passwd.of.this.system") is None
+    host = SimulatedHost(folder, {"HOME": str(tmp_path), "PATH": PATH})
+    assert host.read(f"{tmp_path}/file") == b"mine"
+    assert host.may_write(str(tmp_path))
+    assert host.which("file", str(tmp_path)) is None
+    assert host.look("/etc/passwd.of.this.system") is None
     put(folder, "/home/ec2-user/file", "its own")
-    with SimulatedHost(folder, {"HOME": "/home/ec2-user"}) as host:
-        assert host.read("/home/ec2-user/file") == b"its own"
-        assert host.look("/home/ec2-user/none") is None
+    host = SimulatedHost(folder, {"HOME": "/home/ec2-user"})
+    assert host.read("/home/ec2-user/file") == b"its own"
+    assert host.look("/home/ec2-user/none") is None
 
 
 def test_variables_are_as_on_the_instance(folder: Path) -> None:
@@ -105,19 +104,20 @@ def test_variables_are_as_on_the_instance(folder: Path) -> None:
     cargo = put(folder, "/home/ec2-user/.cargo/bin/cargo", '#!/bin/sh\necho "$HOME $1"\n')
     cargo.chmod(0o755)
     given = {"HOME": str(home), "PATH": f"{home}/.cargo/bin:/usr/bin"}
-    with SimulatedHost(folder, given) as host:
-        assert host.environ["HOME"] == "/home/ec2-user"
-        assert host.environ["PATH"] == "/home/ec2-user/.cargo/bin:/usr/bin"
-        assert host.environ["ATTESTED_KMS_MACHINE"] == str(folder)
-        assert host.which("cargo") == "/home/ec2-user/.cargo/bin/cargo"
-        # Commands are started here, where the folder has another name.
-        assert host.run("cargo", "--version").stdout == f"{home} --version\n"
+    host = SimulatedHost(folder, given)
+    assert host.environ["HOME"] == "/home/ec2-user"
+    assert host.environ["PATH"] == "/home/ec2-user/.cargo/bin:/usr/bin"
+    assert host.environ["ATTESTED_KMS_MACHINE"] == str(folder)
+    assert host.which("cargo") == "/home/ec2-user/.cargo/bin/cargo"
+    # Commands are started here, where the folder has another name.
+    assert host.run("cargo", "--version").stdout == f"{home} --version\n"
 
 
 def test_nobody_asks_for_metadata_of_the_system_around(folder: Path) -> None:
-    with SimulatedHost(folder, {}) as host, pytest.raises(NetworkNotAsked):
-        host.fetch("https://kms.us-east-1.amazonaws.com/")
-    with SimulatedHost(folder, {}, network=True) as host, pytest.raises(Unreachable):
+    with pytest.raises(NetworkNotAsked):
+        SimulatedHost(folder, {}).fetch("https://kms.us-east-1.amazonaws.com/")
+    host = SimulatedHost(folder, {}, network=True)
+    with pytest.raises(Unreachable):
         host.fetch("http://169.254.169.254/latest/meta-data/")
 
 
@@ -131,6 +131,37 @@ def test_a_machine_that_is_not_there_is_said_and_not_made(
     assert error.startswith("attested-kms doctor: There is no machine in ")
     assert "attested-kms machine create --machine" in error
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (os.mkfifo, "is no file, and is not read"),
+        (Path.mkdir, "is no file, and is not read"),
+        (lambda path: path.symlink_to(path.name), "cannot be read (Too many levels of symbolic"),
+        (
+            lambda path: path.write_bytes(b"\xff{[["),
+            "does not describe a machine: it is not a JSON",
+        ),
+    ],
+)
+def test_a_machine_whose_description_is_damaged_is_said(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    damage: Callable[[Path], object],
+    said: str,
+) -> None:
+    damage(tmp_path / "machine.json")
+    assert cli.main(["doctor", "--machine", str(tmp_path)]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_state_that_is_no_file_is_not_waited_for(host: SimulatedHost, folder: Path) -> None:
+    os.mkfifo(folder / "state.json")
+    with pytest.raises(OSError, match="is no file: which enclaves the machine has is not known"):
+        host.run("nitro-cli", "describe-enclaves")
+    assert not (folder / "broker").exists()
+    folder.joinpath("state.json").unlink()
 
 
 def tree(folder: Path, *but: str) -> Mapping[str, tuple[int, int, str]]:
@@ -156,8 +187,8 @@ def test_an_examination_changes_nothing(
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setattr("tempfile.tempdir", None)
-    with SimulatedHost(folder, {"PATH": PATH, "HOME": "/root"}) as host:
-        host.run("nitro-cli", "describe-enclaves")  # It starts the broker, which has its folders.
+    host = SimulatedHost(folder, {"PATH": PATH, "HOME": "/root"})
+    host.run("nitro-cli", "describe-enclaves")  # It starts the broker, which has its folders.
     before = tree(folder, *MAY_CHANGE)
     assert cli.main(["doctor", "--machine", str(folder)]) in (0, 1)
     assert tree(folder, *MAY_CHANGE) == before
