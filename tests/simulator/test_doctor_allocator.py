@@ -44,12 +44,22 @@ NO_MEMORY = "Error: Config error: missing memory reservation (`memory_mib`)."
 
 
 def repaired(folder: Path, command_line: str) -> str:
-    """What a fix would write: its printf, run by bash, without what comes of it."""
-    assert command_line.endswith(f" > {ALLOCATOR_YAML} && {RESTART}")
-    printf = command_line.partition(" > ")[0]
-    ran = subprocess.run(["bash", "-c", printf], capture_output=True, text=True, check=True)
-    assert only(CONFIGURATION, parent(folder, {ALLOCATOR_YAML: ran.stdout})).outcome is Outcome.OK
-    return ran.stdout
+    """What a fix writes: run by bash twice, in a folder, without what comes of it."""
+    place = folder.parent / "written/allocator.yaml"
+    if "mv -T" in command_line:
+        place.parent.mkdir()
+        place.write_text("as it was")
+    rewrite = command_line.removesuffix(f" && {RESTART}").replace(
+        "/etc/nitro_enclaves", str(place.parent)
+    )
+    for _ in range(2):
+        subprocess.run(["bash", "-c", rewrite], check=True)
+    if "mv -T" in command_line:
+        kept = [each.read_text() for each in place.parent.glob("allocator.yaml.before*")]
+        assert "as it was" in kept
+    text = place.read_text()
+    assert only(CONFIGURATION, parent(folder, {ALLOCATOR_YAML: text})).outcome is Outcome.OK
+    return text
 
 
 @pytest.mark.parametrize(
@@ -154,12 +164,12 @@ def test_a_service_that_is_not_enabled_is_a_warning(tmp_path: Path) -> None:
     [
         (
             IN_USE,
-            "nitro-cli terminate-enclave --all, then",
+            "That ends all enclaves: those that are wanted keep their CPUs and memory without it",
             f"nitro-cli terminate-enclave --all && {RESTART}",
         ),
         (
             TOO_MUCH,
-            "lower memory_mib",
+            "Start it again; if it fails once more: Start the allocator soon after boot, lower",
             RESTART,
         ),
         (NO_MEMORY, "Write ---, memory_mib", RESTART),
@@ -254,6 +264,13 @@ def test_pages_that_somebody_else_holds_are_a_warning(tmp_path: Path) -> None:
     finding = only(MEMORY, parent(tmp_path, {FREE_PAGES: "16\n"}))
     assert finding.outcome is Outcome.WARNING
     assert "something else holds 480 MiB" in finding.found
+
+
+def test_a_kernel_without_huge_pages_is_a_warning_that_says_where_to_look(tmp_path: Path) -> None:
+    files = dict.fromkeys((NR_PAGES, FREE_PAGES, f"{NODE}/cpu1"))
+    finding = only(MEMORY, parent(tmp_path, files))
+    assert finding.outcome is Outcome.WARNING
+    assert finding.fix.startswith("See whether the kernel has them")
 
 
 def test_pages_that_enclaves_hold_are_theirs(tmp_path: Path) -> None:

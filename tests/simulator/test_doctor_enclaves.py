@@ -53,7 +53,17 @@ def test_several_that_hold_all_are_terminated_together(tmp_path: Path) -> None:
     commands = [describes(enclave(1, [1, 5]), enclave(2, [2, 6]), enclave(3, [3, 7]))]
     finding = only(RUNNING, parent(tmp_path, LARGE, commands))
     assert finding.outcome is Outcome.ERROR
-    assert finding.command == "nitro-cli terminate-enclave --all"
+    ids = [f"i-05f6ed443ae428c95-enc173dfe3e2b1c87{number}" for number in (1, 2, 3)]
+    terminate = "nitro-cli terminate-enclave --enclave-id"
+    assert finding.command == "; ".join(f"{terminate} {name}" for name in ids)
+
+
+def test_the_enclave_that_is_wanted_is_no_fault_and_so_it_is_said(tmp_path: Path) -> None:
+    """So does a parent look that is at work: the error is one for whoever wants another enclave."""
+    finding = only(RUNNING, parent(tmp_path, {}, [describes(enclave(1, [1, 3]))]))
+    assert finding.outcome is Outcome.ERROR
+    assert "Nothing is wrong, though, if this enclave is wanted" in finding.found
+    assert finding.fix.startswith("Do nothing if this enclave is wanted. Else ")
 
 
 def test_an_instance_has_four_enclaves_at_most(tmp_path: Path) -> None:

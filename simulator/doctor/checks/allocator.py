@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
 
 from kms_fake.evidence import Evidence
 from simulator.doctor.host import CommandHangs, CommandMissing, Host
@@ -35,6 +36,8 @@ from simulator.packages.services import ALLOCATOR
 _PARENT = frozenset({Role.PARENT})
 _SERVICE = ALLOCATOR.name
 _RESTART = f"systemctl restart {_SERVICE}"
+_KEEP = f"mv -T --backup=numbered {CONFIGURATION} {CONFIGURATION}.before"
+_KEPT = "; what was there stays in allocator.yaml.before"
 _DEFAULT_MIB, _DEFAULT_CPUS = "512", "2"
 _NUMBERS = re.compile(r'^\s*(memory_mib|cpu_count)\s*:\s*"?([1-9][0-9]{0,6})\b', re.MULTILINE)
 _SMALLEST_MIB = 64
@@ -55,7 +58,7 @@ def _reservation(host: Host) -> Reservation | None:
 def _configuration(host: Host) -> Iterator[Finding]:
     if host.look(CONFIGURATION) is None:
         yield _unusable(
-            "", f"There is no {CONFIGURATION}: the allocator says that memory_mib is missing"
+            None, f"There is no {CONFIGURATION}: the allocator says that memory_mib is missing"
         )
         return
     raw = host.read(CONFIGURATION)
@@ -75,7 +78,8 @@ def _configuration(host: Host) -> Iterator[Finding]:
             outcome=Outcome.WARNING,
             found=f"memory_mib is {reservation.memory}: no enclave has less than {_SMALLEST_MIB} "
             "MiB, and each needs four times the size of its image",
-            fix="Reserve as much as the enclaves need together, and start the allocator again",
+            fix="Reserve as much as the enclaves need together, and start the allocator again"
+            f"{_KEPT}",
             command=_repair(text, {"memory_mib": _DEFAULT_MIB}),
         )
     else:
@@ -106,13 +110,13 @@ def _default_count(cpus: frozenset[int], kept: frozenset[int]) -> str:
     return str(len(kept)) if left >= len(kept) else ""
 
 
-def _unusable(text: str, found: str, count: str = "") -> Finding:
+def _unusable(text: str | None, found: str, count: str = "") -> Finding:
     """`count` is a cpu_count in place of what stands there."""
     return Finding(
         outcome=Outcome.ERROR,
         found=found,
         fix="Write a line ---, memory_mib, and one of cpu_count and cpu_pool, each on a line of "
-        "its own, and start the allocator again",
+        f"its own, and start the allocator again{_KEPT if text is not None else ''}",
         command=_repair(text, {"cpu_count": count} if count else {}),
     )
 
@@ -126,12 +130,17 @@ def _too_small(found: str) -> Finding:
     )
 
 
-def _repair(text: str, instead: Mapping[str, str]) -> str:
-    """Write the file anew, with the numbers that stand in it where they can be told."""
+def _repair(text: str | None, instead: Mapping[str, str]) -> str:
+    """Write the file anew, with the numbers that stand in it where they can be told.
+
+    What was there is kept, each time anew; `text` is None where nothing was.
+    """
+    first = _KEEP if text is not None else f"mkdir -p {PurePosixPath(CONFIGURATION).parent}"
+    text = text or ""
     found = dict(_NUMBERS.findall(text))
     values = {"memory_mib": _DEFAULT_MIB, "cpu_count": _DEFAULT_CPUS, **found, **instead}
     lines = "".join(rf"{key}: {values[key]}\n" for key in ("memory_mib", "cpu_count"))
-    return f"printf -- '---\\n{lines}' > {CONFIGURATION} && {_RESTART}"
+    return f"{first} && printf -- '---\\n{lines}' > {CONFIGURATION} && {_RESTART}"
 
 
 def _service(host: Host) -> Iterator[Finding]:
@@ -175,8 +184,13 @@ def _failed(host: Host) -> Finding:
         fix, command = "See its journal", f"journalctl --no-pager -u {_SERVICE}"
     else:
         what, fix = said, explained.explanation.fix.rstrip(".")
-        is_in_use = explained.explanation.id == "host.pool-in-use"
-        command = f"{_FREE_MEMORY} && {_RESTART}" if is_in_use else _RESTART
+        if explained.explanation.id == "host.pool-in-use":
+            fix += ". That ends all enclaves: those that are wanted keep their CPUs and memory "
+            fix += "without it"
+            command = f"{_FREE_MEMORY} && {_RESTART}"
+        else:
+            # Its file and the driver have been looked at: what was wrong may be mended by now.
+            fix, command = f"Start it again; if it fails once more: {fix}", _RESTART
     return Finding(
         outcome=Outcome.ERROR, found=f"{_SERVICE} failed: {what}", fix=fix, command=command
     )
@@ -242,6 +256,8 @@ def _memory(host: Host) -> Iterator[Finding]:
             outcome=Outcome.WARNING,
             found=f"The kernel shows no huge pages below {NODES}: whether memory is reserved "
             "cannot be told",
+            fix="See whether the kernel has them: run-enclave gives an enclave no other memory",
+            command="grep -i huge /proc/meminfo",
         )
         return
     reservation = _reservation(host)
@@ -264,7 +280,7 @@ def _memory(host: Host) -> Iterator[Finding]:
             found=f"{found}, and enclaves hold {held}: something else holds {taken} MiB, and "
             f"run-enclave says E27 above {pages.free_mib}",
             fix="End what uses huge pages beside enclaves (a database, DPDK), or reserve more",
-            command="grep -l -s hugetlbfs /proc/[0-9]*/maps",
+            command="grep -s HugetlbPages /proc/[0-9]*/status | grep -v ' 0 kB'",
         )
     else:
         yield Finding(outcome=Outcome.OK, found=f"{found}{_whole_pages(pages)}")

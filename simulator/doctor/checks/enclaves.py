@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 
 from kms_fake.evidence import Evidence
@@ -68,9 +67,10 @@ def _of_pool(enclaves: Sequence[Enclave], cpus: frozenset[int]) -> Finding:
     if not free:
         return Finding(
             outcome=Outcome.ERROR,
-            found=f"{found}: none is free, and the next run-enclave ends with E29 and E39",
-            fix="Terminate what is not wanted any more; an enclave outlives the nitro-cli that "
-            "started it. If it is the one that is wanted, all is well",
+            found=f"{found}: none is free, and the next run-enclave ends with E29 and E39. Nothing "
+            f"is wrong, though, if {_these(enclaves)} wanted: so does an instance at work look",
+            fix=f"Do nothing if {_these(enclaves)} wanted. Else terminate what was forgotten: it "
+            "outlives the nitro-cli that started it",
             command=_termination(enclaves),
         )
     if len(enclaves) >= MOST_ENCLAVES:
@@ -93,9 +93,14 @@ def _names(enclaves: Sequence[Enclave]) -> str:
     return " and ".join(names) + (f" and {more} more" if more else "")
 
 
+def _these(enclaves: Sequence[Enclave]) -> str:
+    return "this enclave is" if len(enclaves) == 1 else "all of these enclaves are"
+
+
 def _termination(enclaves: Sequence[Enclave]) -> str:
-    if len(enclaves) == 1 and _ID.fullmatch(enclaves[0].id):
-        return f"nitro-cli terminate-enclave --enclave-id {shlex.quote(enclaves[0].id)}"
+    """Each by its id: one that is started later lives, and a reader sees which one to leave."""
+    if all(_ID.fullmatch(enclave.id) for enclave in enclaves):
+        return "; ".join(f"nitro-cli terminate-enclave --enclave-id {one.id}" for one in enclaves)
     return "nitro-cli terminate-enclave --all"
 
 

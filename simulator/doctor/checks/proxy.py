@@ -29,8 +29,8 @@ def _service(host: Host) -> Iterator[Finding]:
             outcome=Outcome.WARNING,
             found=wrong,
             fix=f"Write the target into {CONFIGURATION}, as `allowlist:` with `- {{address: "
-            f"kms.REGION.amazonaws.com, port: {_KMS_PORT}}}`, and start the service again",
-            command=f"systemctl restart {_SERVICE}",
+            f"kms.REGION.amazonaws.com, port: {_KMS_PORT}}}`; then, if it is used, `systemctl "
+            f"restart {_SERVICE}`",
         )
 
 
