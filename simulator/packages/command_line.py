@@ -63,7 +63,7 @@ _SWITCHES = {
     "--help": "help",
     "--installed": "installed",
 }
-_NEED_NAMES = frozenset({"install"})
+_NEED_NAMES = frozenset({"install", "reinstall"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
 

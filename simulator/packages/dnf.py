@@ -1,9 +1,10 @@
 """The command `dnf`, and `yum`, which is the same on Amazon Linux 2023: one command line.
 
-install, remove, list, and those that find nothing to do. Lines, streams and exit codes are those of
-dnf 4.14; the table of a transaction, with its sizes and progress, is a short form of our own. What
-it does otherwise: metadata are never fetched, nobody needs to be root, requirements that nobody
-needs any more stay, and names are names, no patterns. A command that is not here ends with 70.
+install, reinstall, remove, list, and those that find nothing to do. Lines, streams and exit codes
+are those of dnf 4.14; the table of a transaction, with sizes and progress, is a short form of our
+own. What it does otherwise: metadata are never fetched, nobody needs to be root, requirements that
+nobody needs any more stay, and names are names, no patterns. A command that is not here ends with
+70.
 """
 
 from __future__ import annotations
@@ -193,6 +194,25 @@ def _nothing(work: _Work) -> int:
     return 0
 
 
+def _reinstall(work: _Work) -> int:
+    """Files that are gone come back; settings that are there stay as they are."""
+    chosen = [name for name in dict.fromkeys(work.asked.names) if name in work.has]
+    for name in work.asked.names:
+        if name in work.catalogue and name not in work.has:
+            work.info(f"Package {name} available, but not installed.")
+        if name not in work.has:
+            work.info(f"No match for argument: {name}")
+    if not chosen:
+        complain("Error: No packages marked for reinstall.")
+        return 1
+    if not _agreed(work, {"Reinstalling:": chosen}):
+        return _aborted()
+    for name in chosen:
+        contents.put(work.machine.root, name, work.machine.architecture)
+    _done(work, "Reinstalled:", chosen)
+    return 0
+
+
 def _done(work: _Work, title: str, names: Sequence[str]) -> None:
     work.info("")
     say_all = [title, *(f"  {work.full(name)}" for name in sorted(names)), "", "Complete!"]
@@ -248,6 +268,7 @@ def _silent(_: _Work) -> int:
 
 _COMMANDS: dict[str, Callable[[_Work], int]] = {
     "install": _install,
+    "reinstall": _reinstall,
     "remove": _remove,
     "erase": _remove,
     "list": _list,
@@ -274,7 +295,6 @@ _REAL = frozenset(
         "mark",
         "module",
         "provides",
-        "reinstall",
         "repolist",
         "repoquery",
         "repository-packages",

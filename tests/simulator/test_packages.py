@@ -112,6 +112,30 @@ def test_what_the_packages_bring(bare: Bare) -> None:
     assert bare.systemctl(f"is-enabled {ALLOCATOR}") == (1, "disabled\n", "")
 
 
+def test_what_is_gone_of_a_package_comes_back_when_it_is_installed_again(bare: Bare) -> None:
+    """What doctor says of a package that is half there."""
+    assert bare.dnf("install -y -q aws-nitro-enclaves-cli-devel aws-nitro-enclaves-cli")[0] == 0
+    settings = bare.path / "root/etc/nitro_enclaves/allocator.yaml"
+    settings.write_text("edited")
+    blob = bare.path / f"root{BLOBS}/init"
+    program = bare.path / "root/usr/bin/nitro-cli"
+    blob.unlink()
+    program.unlink()
+    exit_code, out, _ = bare.dnf("reinstall -y aws-nitro-enclaves-cli aws-nitro-enclaves-cli-devel")
+    assert (exit_code, out.splitlines()[-1]) == (0, "Complete!")
+    assert blob.is_file()
+    assert program.is_file()
+    assert settings.read_text() == "edited"
+
+
+def test_what_is_not_installed_is_not_installed_again(bare: Bare) -> None:
+    assert bare.dnf("reinstall -y gcc") == (
+        1,
+        "Package gcc available, but not installed.\nNo match for argument: gcc\n",
+        "Error: No packages marked for reinstall.\n",
+    )
+
+
 def test_settings_outlive_a_package_when_they_were_edited(bare: Bare) -> None:
     assert bare.dnf("install -q -y aws-nitro-enclaves-cli")[0] == 0
     bare.at("/etc/nitro_enclaves/allocator.yaml").write_text("---\nmine\n")
