@@ -17,6 +17,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
@@ -30,7 +31,9 @@ from simulator.machine.making import Installation, make
 from simulator.machine_shell.layout import SEARCH_PATH
 from simulator.nitro_cli.connection import request
 from simulator.nitro_cli.places import MachineFolder
-from simulator.systems_manager.server import Served, serving
+
+if TYPE_CHECKING:
+    from simulator.systems_manager.server import Served
 
 _SECONDS = 60.0
 _PAUSE_SECONDS = 0.02
@@ -151,6 +154,10 @@ class SimulatedFreshInstance:
     def systems_manager(self) -> SimulatedSystemsManager:
         """The service of this instance, which starts when it is first asked for."""
         if self._systems_manager is None:
+            # moto's models look into the user's own AWS configuration as they are loaded, so only
+            # once the target has turned away from it.
+            from simulator.systems_manager.server import serving
+
             served = self._stack.enter_context(serving(self._machine.path))
             self._systems_manager = SimulatedSystemsManager(served)
             self._stack.callback(self._systems_manager.close)
