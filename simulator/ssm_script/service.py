@@ -26,6 +26,8 @@ _UNKNOWN_FOR = 60.0
 """Seconds after which a command that was accepted ought to be known to GetCommandInvocation."""
 _PATIENCE = 300.0
 """Seconds for which a busy service, or a network that has worked before, is tried again."""
+_LAST_PATIENCE = 10.0
+"""Those for which what runs is called off: whoever waits has been told already, or leaves."""
 _LATE = 300.0
 """Seconds beyond its timeout after which a command that still goes on has lost its agent."""
 
@@ -66,6 +68,7 @@ class Service:
     running: dict[str, None] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
     _answered: bool = False
+    _patience: float = _PATIENCE
 
     def execute(self, request: Request) -> Invocation:
         """Send one command and wait for its end."""
@@ -89,6 +92,7 @@ class Service:
 
     def cancel_all(self) -> None:
         """Ask for the end of all that runs, and wait a little for it."""
+        self._patience = _LAST_PATIENCE
         for command_id in list(self.running):
             self._call("cancel_command", CommandId=command_id, InstanceIds=[self.instance])
         until = self.clock() + _UNKNOWN_FOR / 2
@@ -161,7 +165,7 @@ class Service:
         )
 
     def _call(self, operation: str, **parameters: object) -> dict[str, Any]:
-        until = self.clock() + _PATIENCE
+        until = self.clock() + self._patience
         delay = 1.0
         while True:
             try:

@@ -311,7 +311,7 @@ USAGE = {
     "too short": (["{script}", "--timeout", "4"], "'4': 5 to 172800 seconds"),
     "no number": (["{script}", "--timeout", "1h"], "'1h': 5 to 172800 seconds"),
     "no wait": (["{script}", "--wait", "1"], "30 to 2592000"),
-    "no pair": (["{script}", "--env", "A"], "'A' is not NAME=VALUE"),
+    "no pair": (["{script}", "--env", "hunter2"], "one has no =; give NAME=VALUE"),
     "no variable": (["{script}", "--env", "A B=1"], "--env A B=...: the name"),
     "no size": (["{script}", "--max-output", "0"], "'0' is no number of bytes"),
     "no words": (["{script}", "--shell", "sh '"], "No closing quotation"),

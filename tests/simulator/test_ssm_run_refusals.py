@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from botocore import exceptions
+from botocore.exceptions import EndpointConnectionError
 
 from simulator.ssm_script.errors import Ended, RunFailed
 from simulator.ssm_script.payload import Script
@@ -87,6 +88,16 @@ def gets(*answers: object) -> Scripted:
             "cancel_command": [{}],
         }
     )
+
+
+def test_a_service_that_is_gone_is_not_called_off_for_as_long_again() -> None:
+    gone = EndpointConnectionError(endpoint_url="https://ssm.eu-west-1.amazonaws.com")
+    scripted = gets(status("InProgress"), gone)
+    scripted.answers["cancel_command"] = [gone]
+    result = scripted.run()
+    assert result.ended is Ended.REFUSED
+    assert "It could not be cancelled and may still run: c-1." in result.message
+    assert 300 < scripted.now < 350
 
 
 def test_what_is_well() -> None:

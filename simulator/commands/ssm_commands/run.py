@@ -259,7 +259,8 @@ def _seconds(least: int, most: int, why: str) -> Callable[[str], int]:
 def _variable(text: str) -> Sequence[str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+        # Not what was given: it may be a secret whose name was forgotten.
+        raise argparse.ArgumentTypeError("one has no =; give NAME=VALUE")
     return name, value
 
 
