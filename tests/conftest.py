@@ -1,8 +1,9 @@
-"""What the tests of all parts share: hypothesis, the real data beside the project, a judge."""
+"""What the tests of all parts share: hypothesis, short paths, the real data beside the project."""
 
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +14,15 @@ SHARED = Path(__file__).resolve().parents[1] / ".." / "shared" / "vectors"
 # The same examples everywhere, so that a failure in CI is a failure on the next laptop.
 hypothesis.settings.register_profile("project", derandomize=True, deadline=None, max_examples=100)
 hypothesis.settings.load_profile("project")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each of several processes a short folder: a socket's path has 107 bytes at most."""
+    if hasattr(config, "workerinput"):
+        folder = tempfile.mkdtemp(prefix="tests-")
+        config.option.basetemp = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.fixture(scope="session")
