@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -18,8 +19,12 @@ hypothesis.settings.load_profile("project")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Give each of several processes a short folder: a socket's path has 107 bytes at most."""
+    """Give each of several processes a short folder: a socket's path has 107 bytes at most.
+
+    And no width of a terminal, which pytest-xdist has set for its own ends.
+    """
     if hasattr(config, "workerinput"):
+        os.environ.pop("COLUMNS", None)
         folder = tempfile.mkdtemp(prefix="tests-")
         config.option.basetemp = folder
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
