@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -174,6 +175,8 @@ def fabric(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _nothing_stays_in_this_process() -> Iterator[None]:
+    # What another test has left to the collector must not go in the middle of this one.
+    gc.collect()
     descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     threads = threading.active_count()
     yield
