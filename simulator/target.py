@@ -6,6 +6,7 @@ enclave program and the host proxy are processes of their own that find each oth
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -307,6 +308,12 @@ class SimulatorTarget:
         # The enclave boots while the proxy starts; it dials the proxy only when told to.
         self._enclave = self._boot(debug=False)
         proxy.wait_until_ready()
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """The region and the simulator's own root: nothing here is hardware."""
+        root = hashlib.sha256(self.pki.root_certificate_der).hexdigest()
+        return {"region": REGION, "root_sha256": root}
 
     @cached_property
     def capabilities(self) -> frozenset[Capability]:
