@@ -28,7 +28,7 @@ import pytest
 
 from scenarios.known_differences import KNOWN_DIFFERENCES
 from scenarios.normalising import normalised
-from scenarios.recording import Due, days, found
+from scenarios.recording import NEVER, Due, days, found
 from scenarios.records import HARDWARE, BadRecord, Record, file_name
 from scenarios.results import ScenarioResult, summary_of
 from scenarios.suite import Suite
@@ -96,10 +96,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers of scenarios. Raises pytest.UsageError."""
-    if config.getoption("--records") and config.getoption("--target") == "sim":
+    target = config.getoption("--target")
+    if config.getoption("--records") and target in NEVER:
         raise pytest.UsageError(
-            "--records with --target sim: what the simulator answers is no evidence, so it is not "
-            "recorded; its answers are among the results (--results)."
+            f"--records with --target {target}: what comes without an enclave's hardware is no "
+            "evidence, so it is not recorded; it is among the results (--results)."
         )
     for name, meaning in EVIDENCE.items():
         config.addinivalue_line("markers", f"{name}(source): {meaning}")
