@@ -5,22 +5,38 @@ The only file that knows more than one target. Options:
     --target sim | hardware    what the scenarios run against (default sim)
     --transport auto | fabric | supervised | open-trap
                                how the simulator's programs reach its NSM and vsock (default auto)
+    --results FOLDER           where TARGET.json goes, with what each scenario did and what came of
+                               it (default .results beside this file)
+    --records FOLDER           where passing scenarios are recorded (default: beside the scenarios,
+                               for runs on real hardware only)
+    --revalidate-older-than DAYS
+                               only scenarios without a record, or with one of DAYS or more
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
+import signal
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from scenarios.known_differences import KNOWN_DIFFERENCES
+from scenarios.normalising import normalised
+from scenarios.recording import NEVER, Due, days, found
+from scenarios.records import HARDWARE, BadRecord, Record, file_name
+from scenarios.results import ScenarioResult, summary_of
+from scenarios.suite import Suite
 from scenarios.target import TargetUnavailable
+from scenarios.watching import Watched
 
 if TYPE_CHECKING:
-    from scenarios.target import Target
+    from scenarios.target import Observe, Target
 
 TARGETS = {
     "sim": ("simulator.target", "SimulatorTarget"),
@@ -36,9 +52,8 @@ EVIDENCE = {
     "inferred": "concluded from the others",
 }
 
-_stands_on: list[str] = []
-"""How the simulator's programs reach NSM and vsock, in words."""
-_outcomes: dict[tuple[str, str], str] = {}
+
+_suite = Suite()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,10 +72,36 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "hardware, under the supervisor, by its best technique or by the one that needs nothing "
         "(open-trap); supervised where this machine can (auto)",
     )
+    parser.addoption(
+        "--results",
+        type=Path,
+        metavar="FOLDER",
+        help="where TARGET.json goes, with what each scenario did and what came of it (default "
+        ".results beside conftest.py)",
+    )
+    parser.addoption(
+        "--records",
+        type=Path,
+        metavar="FOLDER",
+        help="where passing scenarios are recorded (default: beside the scenarios, and only if the "
+        "enclave attests under the root certificate of AWS)",
+    )
+    parser.addoption(
+        "--revalidate-older-than",
+        type=days,
+        metavar="DAYS",
+        help="run only scenarios without a record, or with one of DAYS or more",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers of scenarios."""
+    """Register the markers of scenarios. Raises pytest.UsageError."""
+    target = config.getoption("--target")
+    if config.getoption("--records") and target in NEVER:
+        raise pytest.UsageError(
+            f"--records with --target {target}: what comes without an enclave's hardware is no "
+            "evidence, so it is not recorded; it is among the results (--results)."
+        )
     for name, meaning in EVIDENCE.items():
         config.addinivalue_line("markers", f"{name}(source): {meaning}")
     config.addinivalue_line("markers", "needs(*capabilities): skipped where the target lacks one")
@@ -74,12 +115,20 @@ def scenario_id(item: pytest.Item) -> str | None:
     return f"{area}/{item.name.removeprefix('test_')}".replace("_", "-")
 
 
-def evidence(item: pytest.Item) -> str:
+def evidence(item: pytest.Item) -> pytest.Mark:
     """The one evidence marker of a scenario."""
-    return next(mark.name for mark in item.iter_markers() if mark.name in EVIDENCE)
+    return next(mark for mark in item.iter_markers() if mark.name in EVIDENCE)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def docstring(item: pytest.Item) -> str:
+    """What a scenario says must happen."""
+    return inspect.getdoc(getattr(item, "function", None)) or ""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, object, object]:
     """Refuse a scenario that does not say what must happen and how anybody knows.
 
     Only the simulator lets minutes pass in no time; elsewhere no scenario has a time limit.
@@ -87,6 +136,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--target") != "sim":
         for item in items:
             item.add_marker(pytest.mark.timeout(0), append=False)
+    for item in items:
+        name = scenario_id(item)
+        if name is not None:
+            kept = _sound(SCENARIOS / _record_name(item), name, target=HARDWARE)
+            if kept is not None:
+                _suite.hardware[item.nodeid] = kept
+            folder = config.getoption("--records")
+            if folder is not None:
+                _sound(folder / _record_name(item), name)
     mistakes = [
         f"{item.nodeid}: {mistake}"
         for item in items
@@ -95,6 +153,38 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
     if mistakes:
         raise pytest.UsageError("\n".join(mistakes))
+    answer = yield
+    if config.getoption("--revalidate-older-than") is not None:
+        _keep_what_is_due(config, items)
+    return answer
+
+
+def _keep_what_is_due(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _suite.due = Due(config.getoption("--revalidate-older-than"))
+    folder = config.getoption("--records")
+    chosen: list[pytest.Item] = []
+    left: list[pytest.Item] = []
+    for item in items:
+        name = scenario_id(item)
+        kept = _suite.hardware.get(item.nodeid)
+        if name is not None and folder is not None:
+            kept = _sound(folder / _record_name(item), name)
+        (chosen if name is None or _suite.due.chooses(kept) else left).append(item)
+    items[:] = chosen
+    config.hook.pytest_deselected(items=left)
+
+
+def _sound(file: Path, scenario: str, *, target: str | None = None) -> Record | None:
+    """A record that may be there. Raises pytest.UsageError for a damaged one."""
+    try:
+        return found(file, scenario, target=target)
+    except BadRecord as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_report_collectionfinish() -> str | None:
+    """Say how many scenarios are due."""
+    return None if _suite.due is None else str(_suite.due)
 
 
 def _mistakes(item: pytest.Item) -> Iterator[str]:
@@ -104,14 +194,17 @@ def _mistakes(item: pytest.Item) -> Iterator[str]:
     for mark in marks:
         if not (len(mark.args) == 1 and isinstance(mark.args[0], str) and mark.args[0]):
             yield f"its marker {mark.name} names no source"
-        if mark.name == "recorded" and not _record(item).exists():
-            yield f"is marked recorded and {_record(item).name} does not exist"
-    if not (getattr(item, "function", None) and item.function.__doc__):  # type: ignore[attr-defined]
+        if mark.name == "recorded" and item.nodeid not in _suite.hardware:
+            yield f"is marked recorded and {_record_name(item)} does not exist"
+    if not docstring(item):
         yield "has no docstring; say who does what and what must happen"
+    named = any(entry.scenario == scenario_id(item) for entry in KNOWN_DIFFERENCES)
+    if named and item.nodeid not in _suite.hardware:
+        yield "is in scenarios/known_differences.py and has no record to differ from"
 
 
-def _record(item: pytest.Item) -> Path:
-    return item.path.with_name(f"{item.name}.validation.json")
+def _record_name(item: pytest.Item) -> str:
+    return file_name(item.path.stem, item.name)
 
 
 @pytest.fixture(scope="session")
@@ -120,13 +213,35 @@ def session_target(request: pytest.FixtureRequest) -> Iterator[Target]:
     chosen = request.config.getoption("--target")
     module, name = TARGETS[chosen]
     options = {"transport": request.config.getoption("--transport")} if chosen == "sim" else {}
+    with _ended_by_sigterm():
+        try:
+            target: Target = getattr(importlib.import_module(module), name)(**options)
+        except TargetUnavailable as error:
+            pytest.exit(str(error), returncode=1)
+        _suite.stands_on = getattr(target, "stands_on", "")
+        _suite.target = Watched(target, _suite.notes)
+        yield _suite.target
+        target.close()
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Within the context SIGTERM ends the run as Ctrl-C does, so that the target is closed."""
+
+    def end(number: int, _: object) -> None:
+        pytest.exit("ended by SIGTERM", returncode=128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
-        target: Target = getattr(importlib.import_module(module), name)(**options)
-    except TargetUnavailable as error:
-        pytest.exit(str(error), returncode=1)
-    _stands_on.append(getattr(target, "stands_on", ""))
-    yield target
-    target.close()
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def observe() -> Observe:
+    """Notes an answer that settles what is unknown."""
+    return _suite.notes.observe
 
 
 @pytest.fixture
@@ -139,25 +254,89 @@ def target(request: pytest.FixtureRequest, session_target: Target) -> Target:
     return session_target
 
 
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Count the scenarios that were not chosen."""
+    _suite.deselected += sum(scenario_id(item) is not None for item in items)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep what came of each scenario for the table."""
+    """Keep what came of each scenario and the steps it took."""
     report = yield
     identifier = scenario_id(item)
-    if identifier is not None and (report.when == "call" or report.outcome != "passed"):
-        _outcomes[identifier, evidence(item)] = report.outcome
+    if identifier is None:
+        return report
+    if report.when == "setup":
+        text, mark = docstring(item), evidence(item)
+        _suite.results[item.nodeid] = ScenarioResult(
+            id=identifier,
+            nodeid=item.nodeid,
+            summary=summary_of(text),
+            docstring=text,
+            evidence=mark.name,
+            source=mark.args[0],
+            steps=_suite.notes.steps,
+        )
+    result = _suite.results[item.nodeid]
+    target = item.config.getoption("--target")
+    if report.when == "call" and report.outcome == "passed":
+        problem = _suite.not_as_recorded(item.nodeid, target)
+        if problem is not None:
+            report.outcome, report.longrepr = "failed", problem
+    result.seconds = round(result.seconds + report.duration, 3)
+    if report.outcome != "passed":
+        failed = "failed" if report.when == "call" else "error"
+        result.ended("skipped" if report.outcome == "skipped" else failed, _reason(report))
+    elif report.when == "teardown":
+        result.ended("passed")
+    if report.when == "teardown" and result.outcome == "passed":
+        _suite.record(
+            item.nodeid,
+            target,
+            _record_name(item),
+            beside=SCENARIOS,
+            named=item.config.getoption("--records"),
+        )
     return report
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """Why it was skipped or what failed, in short."""
+    match report.longrepr:
+        case (_, _, str(reason)):
+            return reason.removeprefix("Skipped: ")
+        case representation:
+            crash = getattr(representation, "reprcrash", None)
+            return normalised(str(crash.message if crash else representation))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Each scenario has a list of steps of its own, with those of its fixtures."""
+    if scenario_id(item) is not None:
+        _suite.notes.begin()
+    return (yield)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write what came of the scenarios that have run, also where the run is cut short."""
+    if _suite.due is not None and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        session.exitstatus = pytest.ExitCode.OK
+    if not _suite.results:
+        return
+    folder = session.config.getoption("--results") or Path(__file__).with_name(".results")
+    _suite.write(session.config.getoption("--target"), folder)
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Print the table of scenarios with their evidence, and the counts."""
-    if not _outcomes:
+    if not _suite.results:
         return
-    rows = [(*scenario, outcome) for scenario, outcome in sorted(_outcomes.items())]
+    rows = sorted((it.id, it.evidence, it.outcome) for it in _suite.results.values())
     width = max(len(identifier) for identifier, _, _ in rows)
     name = config.getoption("--target")
     terminalreporter.section(f"scenarios against {name}")
@@ -169,6 +348,8 @@ def pytest_terminal_summary(
         terminalreporter.write_line(f"{source:10}  {outcome:8} {counts[source, outcome]:4}")
     terminalreporter.write_line(f"{'total':10}  {'':8} {len(rows):4}")
     if name == "sim":
-        for words in _stands_on:
-            terminalreporter.write_line(f"Its programs used {words}.")
+        if _suite.stands_on:
+            terminalreporter.write_line(f"Its programs used {_suite.stands_on}.")
         terminalreporter.write_line("A pass in the simulator is not a pass on hardware.")
+    for sentence in _suite.said:
+        terminalreporter.write_line(sentence)
