@@ -28,6 +28,9 @@ def allowed(path: Path) -> tuple[str, ...]:  # noqa: PLR0911  # A table.
             return (fake,)
         case ("simulator", "interpose", *_):
             return ("simulator.interpose",)
+        case ("simulator", "commands", *_):
+            # The command line of the whole project.
+            return (*allowed(ROOT / "simulator" / "cli.py"), "real_hw")
         case ("simulator", *_):
             return ("simulator", "nsm_fake", "kms_fake", CONTRACT, WORKLOAD)
         case ("real_hw", *_):
