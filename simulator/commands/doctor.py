@@ -30,8 +30,6 @@ FAIL_ON = ("error", "warning", "none")
 
 _USAGE = 2
 _QUIET_SECONDS = 2.0
-_NETWORK_SECONDS = 2.0
-"""With --hardware, for each question to somebody beyond this machine."""
 _A_KEY = "arn:{partition}:kms:{region}:{account}:key/00000000-0000-0000-0000-000000000000"
 """One that nobody has, for IAM to be asked about."""
 
@@ -140,8 +138,9 @@ def _examined(
     from simulator.doctor.at_once import AllAtOnce
     from simulator.doctor.once import OnceHost
 
-    shared = OnceHost(host, command_seconds=hardware.COMMAND_SECONDS)
-    look = AllAtOnce(shared, chosen, began + hardware.SECONDS)
+    patience = hardware.patience()
+    shared = OnceHost(host, command_seconds=patience * hardware.COMMAND_SECONDS)
+    look = AllAtOnce(shared, chosen, began + patience * hardware.SECONDS)
     return examine.examine(shared, Role.PARENT, checks=chosen, look=look)
 
 
@@ -214,7 +213,7 @@ def _host(options: argparse.Namespace) -> Host:
 
     machine = options.machine or os.environ.get(VARIABLE)
     network = options.network or options.hardware
-    seconds = _NETWORK_SECONDS if options.hardware else None
+    seconds = _network_seconds() if options.hardware else None
     try:
         if options.host is not None:
             # It needs jsonschema, which takes a while to import.
@@ -229,6 +228,12 @@ def _host(options: argparse.Namespace) -> Host:
         lines = "\n".join(map(printable, str(error).splitlines()))
         raise CommandFailed(lines, exit_code=_USAGE) from error
     return ThisMachine(os.environ, network=network, network_seconds=seconds)
+
+
+def _network_seconds() -> float:
+    from simulator.doctor import hardware
+
+    return hardware.patience() * hardware.NETWORK_SECONDS
 
 
 def _recorded(host: Host, options: argparse.Namespace) -> Host:

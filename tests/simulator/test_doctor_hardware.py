@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -479,6 +480,15 @@ def test_instance_types_are_those_of_the_guide(name: str, expected: Support) -> 
 )
 def test_the_python_is_one_that_the_suite_takes(version: tuple[int, int], outcome: Outcome) -> None:
     assert judge_python(version, "/usr/bin/python3").outcome is outcome
+
+
+@pytest.mark.parametrize(("load", "expected"), [(0.1, 1.0), (2.0, 1.0), (6.0, 3.0), (900.0, 5.0)])
+def test_a_machine_that_is_busy_gets_more_time(
+    load: float, expected: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert hardware.patience() == expected
 
 
 def test_the_preflight_is_whole() -> None:

@@ -8,6 +8,7 @@ it stands in its place. All checks look at the same time, and their questions ar
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 from simulator.doctor.checks import CHECKS
@@ -19,6 +20,10 @@ SECONDS = 3.8
 """From doctor's begin to the end of all probes, so that its process ends within five."""
 COMMAND_SECONDS = 3.0
 """For each command, so that one that hangs is killed before doctor ends."""
+NETWORK_SECONDS = 2.0
+"""For each question to somebody beyond this machine."""
+
+_MOST_PATIENCE = 5.0
 
 _OF_THE_SIMULATOR = ("harness.supervisor", "harness.vsock-loopback")
 """Nothing is supervised on hardware, and nobody dials CID 1."""
@@ -26,6 +31,18 @@ _OUTSIDE = ("kms.reachable",)
 """What comes after Region and clock."""
 _TOLD_ALONE = ("driver.device",)
 """What is told whatever comes before it."""
+
+
+def patience() -> float:
+    """By what all those times are multiplied: 1, and more where processes wait for a CPU.
+
+    There the machine is slow, and not what it is asked.
+    """
+    try:
+        waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
+    except OSError:
+        return 1.0  # Nobody tells.
+    return min(_MOST_PATIENCE, max(1.0, waiting))
 
 
 def own_checks(needs: Needs) -> tuple[Check, ...]:
