@@ -34,6 +34,7 @@ ASKED = [each.action for each in PERMISSIONS if each.scope in {Scope.ANY, Scope.
 
 FILES: dict[str, str | bytes] = {
     ALLOCATOR_YAML: "---\nmemory_mib: 1024\ncpu_count: 2\n",
+    "/proc/sys/kernel/osrelease": "6.1.158-178.288.amzn2023.x86_64\n",
     NR_PAGES: "512\n",
     FREE_PAGES: "512\n",
 }

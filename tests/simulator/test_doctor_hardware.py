@@ -89,6 +89,12 @@ def test_a_machine_on_which_a_run_may_begin(preflight: Any) -> None:
     told_of_this_machine = {"hardware.python", "hardware.packages"}
     assert own - set(by_outcome(answer, "ok")) == told_of_this_machine
     assert "hunter2" not in json.dumps(answer)
+    assert answer["provenance"] == {
+        "instance_type": "m6i.xlarge",
+        "region": "us-east-1",
+        "nitro_cli": "1.4.4",
+        "kernel": "6.1.158-178.288.amzn2023.x86_64",
+    }
     assert by_outcome(answer, "ok")["hardware.identity"].endswith(f"runner/{INSTANCE}")
 
 
@@ -489,6 +495,33 @@ def test_a_machine_that_is_busy_gets_more_time(
     monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     assert hardware.patience() == expected
+
+
+def test_the_enclave_may_have_another_size() -> None:
+    sizes = {"ATTESTED_KMS_ENCLAVE_CPUS": "4", "ATTESTED_KMS_ENCLAVE_MEMORY_MIB": "512"}
+    needs = hardware_needs(sizes)
+    assert (needs.cpus, needs.memory_mib) == (4, 512)
+    odd = hardware_needs({"ATTESTED_KMS_ENCLAVE_CPUS": "many"})
+    assert (odd.cpus, odd.memory_mib) == (2, 1024)
+
+
+@pytest.mark.parametrize("factor", ["0", "nan", "-1", "x", "1e9"])
+def test_patience_is_a_number_that_is_not_absurd(
+    factor: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["doctor", "--hardware", "--patience", factor])
+    assert ended.value.code == 2
+    assert "invalid" in capsys.readouterr().err
+
+
+def test_a_sound_machine_is_told_in_plain_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["doctor", "--hardware", "--host", str(ready(tmp_path)), "--patience", "2"]
+    assert cli.main(words) == 0
+    last = capsys.readouterr().out.splitlines()
+    assert "nothing is missing for a run on hardware, as far as could be told" in last[-3:]
 
 
 def test_the_preflight_is_whole() -> None:
