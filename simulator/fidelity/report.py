@@ -93,7 +93,7 @@ def _of(record: Record) -> str:
 
 def _unverified(unknowns: Sequence[Unknown]) -> Iterator[str]:
     if not unknowns:
-        yield NO_SUITE
+        yield from _filled(NO_SUITE, indent="")
         return
     open_ = [unknown for unknown in unknowns if not unknown.records]
     count = f"{len(open_)} of {len(unknowns)}"
@@ -105,20 +105,27 @@ def _unverified(unknowns: Sequence[Unknown]) -> Iterator[str]:
 
 def _summary(survey: Survey) -> Iterator[str]:
     counts = ", ".join(f"{count} {known}" for known, count in survey.counts().items())
-    yield (
+    yield from _filled(
         f"{survey.facets} facets of {len(survey.rows)} rules: {counts}. A record has something to "
-        f"say about {survey.settled}."
+        f"say about {survey.settled}.",
+        indent="",
     )
     if survey.left_out:
-        yield f"Left out, for they are not of hardware: {', '.join(survey.left_out)}."
+        names = ", ".join(survey.left_out)
+        yield from _filled(f"Left out, for they are not of hardware: {names}.", indent="")
     if not survey.records:
         yield "Nothing has been recorded on hardware."
         return
     count = len(survey.differences) + len(survey.claims)
-    found = "no difference" if survey.agrees else f"{count} difference{'s' * (count != 1)}"
     yield (
-        f"{survey.records} records of hardware with {survey.observations} observations: {found}."
+        f"{_number(survey.records, 'record')} of hardware with "
+        f"{_number(survey.observations, 'observation')}: "
+        f"{'no difference' if survey.agrees else _number(count, 'difference')}."
     )
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def as_json(survey: Survey, unknowns: Sequence[Unknown], exit_code: int) -> dict[str, Any]:

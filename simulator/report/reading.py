@@ -23,7 +23,7 @@ VERSION = 1
 RECORDS = Path(contract.__file__).parent
 """Where records of hardware lie: beside the scenarios of this installation."""
 _SUFFIX = ".validation.json"
-_IDENTIFIER = re.compile(r"[a-z0-9-]+/[^\s/]\S*")
+_IDENTIFIER = re.compile(r"[^/\s]+/[^/\n]+")
 _EVIDENCE = ("documented", "recorded", "reported", "inferred")
 _Member = TypeVar("_Member", bound=enum.Enum)
 

@@ -48,11 +48,16 @@ def scenario(row: Row, places: Sequence[Place], columns: int) -> Markup:
             role="row",
         ),
         class_="scenario",
-        id=row.id,
+        id=_anchor(row),
         data_area=row.area,
         data_evidence=told.evidence if told else "",
         data_outcome=" ".join(_filtered(row)),
     )
+
+
+def _anchor(row: Row) -> str:
+    """An id takes no blanks, and a scenario with parameters may have some."""
+    return "-".join(row.id.split())
 
 
 def _filtered(row: Row) -> Iterator[str]:
@@ -168,7 +173,7 @@ def _diagrams(row: Row) -> Iterator[Markup]:
         drawn.setdefault(diagram(steps, failure), []).append(target)
     for made, targets in drawn.items():
         where = " and ".join(_WORDS[target] for target in targets)
-        identifier = f"{row.id.replace('/', '-')}-{targets[0]}"
+        identifier = f"{_anchor(row)}-{targets[0]}"
         heading = f"Steps in {where}"
         yield element("h3", heading)
         picture = draw(made, f"{heading} of {row.id}, as listed below", identifier)
