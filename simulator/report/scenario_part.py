@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from simulator.report.diagram import Diagram, Event, Mark, Shape, diagram
@@ -21,6 +22,7 @@ _SIGNS = {
 }
 """A hollow ring for a pass; only what was seen on hardware is filled."""
 _ON_HARDWARE = "\u25cf"
+_MANY_LINES = 8
 _FAILED = frozenset({Outcome.FAILED, Outcome.ERROR})
 _WORDS = {
     RECORD: "the record of hardware",
@@ -131,8 +133,8 @@ def _line(row: Row) -> Markup:
 def _inside(row: Row) -> Iterator[Markup]:
     told = row.told
     if told is not None:
-        paragraphs = told.docstring.strip() or told.summary
-        yield element("p", paragraphs, class_="docstring")
+        for paragraph in re.split(r"\n\s*\n", told.docstring.strip() or told.summary):
+            yield element("p", " ".join(paragraph.split()), class_="docstring")
         yield element("dl", joined(_facts(told)))
     for place, shown in row.shown.items():
         if shown.reason:
@@ -197,7 +199,11 @@ def _event(event: Event) -> Markup:
     lanes = " \u2192 ".join(lane.value for lane in event.lanes)
     marked = event.mark is not Mark.NONE
     sign = element("strong", f"\u2715 {event.mark.value}: ", class_="mark") if marked else None
-    more = [joined([element("dt", name), element("dd", text)]) for name, text in event.more if text]
+    more = [
+        joined([element("dt", name), element("dd", _whole(text))])
+        for name, text in event.more
+        if text
+    ]
     number = f"Step {event.step}" if event.shape is not Shape.ANSWER else f"Step {event.step}, back"
     return element(
         "li",
@@ -207,6 +213,11 @@ def _event(event: Event) -> Markup:
         event.text,
         element("dl", joined(more)) if more else None,
     )
+
+
+def _whole(text: str) -> Content:
+    """A text of many lines in a box that scrolls, by the keyboard too."""
+    return element("pre", text, tabindex=0) if text.count("\n") >= _MANY_LINES else text
 
 
 def _rules(made: Diagram) -> Iterator[Markup]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from simulator.report.diagram import Diagram, Event, Lane, Mark, Shape
 from simulator.report.markup import Markup, element, joined
 
-_LANE, _WIDE_LANE = 184, 280
+_LANE, _WIDE_LANE = 192, 280
 _FEW = 3
 """So many lanes and fewer are wide: there is room for what they say."""
 _EDGE = 14
