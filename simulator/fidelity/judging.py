@@ -1,9 +1,8 @@
 """Whether the rule table agrees with what was observed: its types, texts and order.
 
-What the table answers to the request is taken from the simulator's last run where that has the
-same observation. Where it has not, the first of the observation's rules in the table's order is
-expected to refuse, and a request that was accepted decides nothing: rules are named for what they
-leave alone as well (a document just young enough).
+What the table answers to the same request is what the simulator answered to the same observation in
+its last run; without that nothing is decided. Real KMS does not say which of its rules refused, so
+that an answer is held against the types and texts of the table.
 """
 
 from __future__ import annotations
@@ -21,6 +20,9 @@ ACCEPTED = frozenset({"opened", "result"})
 _ROWS = {rule.id: rule for rule in RULES}
 _ORDER = {rule.id: place for place, rule in enumerate(RULES)}
 UNKNOWN_TEXT = "(real text unknown)"
+ACCEPTED_TEXT = "accepted"
+_BY_CASE = "{}"
+_FEW = 3
 
 
 class Facet(enum.Enum):
@@ -77,67 +79,83 @@ def _findings(observation: Observation, simulated: Answer | None) -> Iterator[Fi
     answer = observation.answer
     if answer.outcome not in {*ACCEPTED, "error"}:
         return  # Nobody answered: it says nothing about KMS.
-    concerned = sorted(
-        (_ROWS[rule] for rule in observation.rules if rule in _ROWS),
-        key=lambda rule: _ORDER[rule.id],
-    )
-    if simulated is None:
-        expected = concerned[0] if concerned else None
-    else:
-        expected = _ROWS.get(simulated.rule) if simulated.outcome == "error" else None
-    if expected is None:
-        if simulated is not None and simulated.outcome in ACCEPTED and answer.outcome == "error":
-            yield _refused_after_all(observation, concerned)
-    elif answer.outcome in ACCEPTED:
-        verdict = Verdict.UNDECIDED if simulated is None else Verdict.DIFFERS
-        yield Finding(expected.id, Facet.TYPE, verdict, _error(expected), "accepted", observation)
-    else:
-        yield from _compared(observation, expected, concerned)
+    if simulated is None or simulated.outcome not in {*ACCEPTED, "error"}:
+        yield from _undecided(observation)
+        return
+    expected = _ROWS.get(simulated.rule) if simulated.outcome == "error" else None
+    if answer.outcome == "error" and expected is not None:
+        yield from _compared(observation, expected)
+    elif answer.outcome == "error" and simulated.outcome in ACCEPTED:
+        rule = _only([rule for rule in _named(observation) if fits(rule, answer)])
+        yield Finding(rule, Facet.TYPE, Verdict.DIFFERS, ACCEPTED_TEXT, _said(answer), observation)
+    elif answer.outcome in ACCEPTED and expected is not None:
+        told = _error(expected)
+        yield Finding(expected.id, Facet.TYPE, Verdict.DIFFERS, told, ACCEPTED_TEXT, observation)
 
 
-def _refused_after_all(observation: Observation, concerned: Sequence[Rule]) -> Finding:
-    """KMS refused what the simulator accepts."""
-    fitting = [rule for rule in concerned if fits(rule, observation.answer)]
-    rule = fitting[0].id if len(fitting) == 1 else ""
-    said = _said(observation.answer)
-    return Finding(rule, Facet.TYPE, Verdict.DIFFERS, "accepted", said, observation)
+def _undecided(observation: Observation) -> Iterator[Finding]:
+    """What was recorded, beside the rules that it is about."""
+    answer = observation.answer
+    recorded = _said(answer) if answer.outcome == "error" else ACCEPTED_TEXT
+    for rule in _named(observation):
+        yield Finding(rule.id, Facet.TYPE, Verdict.UNDECIDED, _error(rule), recorded, observation)
 
 
-def _compared(
-    observation: Observation, expected: Rule, concerned: Sequence[Rule]
-) -> Iterator[Finding]:
+def _named(observation: Observation) -> list[Rule]:
+    """The rules that the observation is about, in the table's order."""
+    return [rule for rule in RULES if rule.id in observation.rules]
+
+
+def _only(rules: Sequence[Rule]) -> str:
+    return rules[0].id if len(rules) == 1 else ""
+
+
+def _compared(observation: Observation, expected: Rule) -> Iterator[Finding]:
     """KMS refused, and so does the table: whether by the same rule."""
     answer = observation.answer
-    others = [rule for rule in concerned if rule is not expected]
-    fitting = [rule for rule in others if fits(rule, answer)]
 
     def found(facet: Facet, verdict: Verdict, table: str, recorded: str) -> Finding:
         return Finding(expected.id, facet, verdict, table, recorded, observation)
 
-    if fitting and not fits(expected, answer):
-        first = " or ".join(rule.id for rule in fitting)
-        yield found(Facet.ORDER, Verdict.DIFFERS, f"{expected.id} first", f"{first} first")
-        return
-    same = answer.code == expected.exception and answer.http_status in {
-        None,
-        expected.http_status,
-    }
+    if not fits(expected, answer):
+        others = _speakers(expected, answer)
+        if others:
+            ids = [rule.id for rule in others]
+            first = " or ".join(ids) if len(ids) <= _FEW else f"one of {len(ids)} rules"
+            recorded = f"{first} first: {_said(answer)}"
+            yield found(Facet.ORDER, Verdict.DIFFERS, f"{expected.id} first", recorded)
+            return
+    same = answer.code == expected.exception and answer.http_status == expected.http_status
     verdict = Verdict.AGREES if same else Verdict.DIFFERS
     yield found(Facet.TYPE, verdict, _error(expected), _type(answer))
     if not same:
         return
     text = UNKNOWN_TEXT if expected.text is None else expected.text
-    if fitting:
-        # Two rows of the table would have said the same: which of them did is not known.
-        yield found(Facet.TEXT, Verdict.UNDECIDED, text, answer.message)
-        yield found(Facet.ORDER, Verdict.UNDECIDED, f"{expected.id} first", "one of several")
-        return
     agrees = expected.text is not None and _matches(expected.text, answer.message)
     verdict = Verdict.AGREES if agrees else Verdict.DIFFERS
     yield found(Facet.TEXT, verdict, text, answer.message)
-    if others and agrees:
-        first = f"{expected.id} first"
-        yield found(Facet.ORDER, Verdict.AGREES, first, first)
+    if fits(expected, answer):
+        yield from _after(observation, expected)
+
+
+def _after(observation: Observation, expected: Rule) -> Iterator[Finding]:
+    """The rules that the request was to meet as well, and that did not speak."""
+    for rule in _named(observation):
+        if _ORDER[rule.id] > _ORDER[expected.id] and not fits(rule, observation.answer):
+            after = f"after {expected.id}"
+            yield Finding(rule.id, Facet.ORDER, Verdict.AGREES, after, after, observation)
+
+
+def _speakers(expected: Rule, answer: Answer) -> list[Rule]:
+    """Other rules whose known text, or whose type alone, says what KMS said."""
+    return [
+        rule
+        for rule in RULES
+        if rule is not expected
+        and rule.text is not None
+        and (rule.text != _BY_CASE or rule.exception != expected.exception)
+        and fits(rule, answer)
+    ]
 
 
 def fits(rule: Rule, answer: Answer) -> bool:

@@ -113,6 +113,13 @@ def _summary(survey: Survey) -> Iterator[str]:
     if survey.left_out:
         names = ", ".join(survey.left_out)
         yield from _filled(f"Left out, for they are not of hardware: {names}.", indent="")
+    if survey.undecided:
+        are = "answer is" if survey.undecided == 1 else "answers are"
+        yield from _filled(
+            f"{survey.undecided} {are} undecided: the simulator has not answered the same; `pytest "
+            "scenarios --target sim` makes it.",
+            indent="",
+        )
     if not survey.records:
         yield "Nothing has been recorded on hardware."
         return
@@ -145,6 +152,7 @@ def as_json(survey: Survey, unknowns: Sequence[Unknown], exit_code: int) -> dict
         "records": {
             "count": survey.records,
             "observations": survey.observations,
+            "undecided": survey.undecided,
             "left_out": list(survey.left_out),
         },
         "exit_code": exit_code,

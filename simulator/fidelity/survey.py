@@ -50,6 +50,12 @@ class Survey:
     """Records that are not of hardware, by file name."""
 
     @property
+    def undecided(self) -> int:
+        """How many observations say nothing, because the simulator has no answer to the same."""
+        found = (each for row in self.rows for facet in Facet for each in row.findings[facet])
+        return len({each.observation.key for each in found if each.verdict is Verdict.UNDECIDED})
+
+    @property
     def agrees(self) -> bool:
         """Whether no record contradicts the table."""
         return not self.differences and not self.claims

@@ -57,7 +57,12 @@ def _scenario(row: Row, places: tuple[Place, ...]) -> dict[str, Any]:
         if record is None
         else {"when": record.when, "instance_type": record.provenance.get("instance_type")},
         "differences": [
-            {"step": each.step, "what": each.what, "values": dict(each.values)}
+            {
+                "answer": each.place or None,
+                "what": each.what,
+                "values": dict(each.values),
+                "reason": each.reason or None,
+            }
             for each in row.differences
         ],
         "refusals": list(_refusals(row)),

@@ -73,7 +73,11 @@ class Matrix:
 
 def matrix(runs: Mapping[Place, Run], records: Sequence[Record]) -> Matrix:
     """Runs and records, scenario by scenario, in the order of their names."""
-    warnings = [_not_hardware(record) for record in records if not record.is_of_hardware]
+    warnings = [
+        f"{record.path.name} is left out: it is a record of {record.target}, not of hardware."
+        for record in records
+        if not record.is_of_hardware
+    ]
     accepted = dict(runs)
     hardware = runs.get(Place.HARDWARE)
     if hardware is not None and not under_aws_root(hardware.provenance):
@@ -94,15 +98,6 @@ def matrix(runs: Mapping[Place, Run], records: Sequence[Record]) -> Matrix:
     return Matrix(accepted, rows, tuple(warnings))
 
 
-def _not_hardware(record: Record) -> str:
-    return (
-        f"{record.path.name} is left out: it is a record of {record.target}, not of hardware."
-        if record.target != Place.HARDWARE.value
-        else f"{record.path.name} is left out: it calls itself a record of hardware, and does not "
-        "say that its attestation documents were signed under AWS's root."
-    )
-
-
 def _row(name: str, runs: Mapping[Place, Run], record: Record | None) -> Row:
     shown = {
         place: runs[place].scenarios[name]
@@ -118,7 +113,7 @@ def _row(name: str, runs: Mapping[Place, Run], record: Record | None) -> Row:
     if record is not None:
         outcomes[RECORD] = Outcome.PASSED
     did = {target: steps for target, steps in row.steps.items() if target in outcomes}
-    return Row(name, shown, record, differences(outcomes, did))
+    return Row(name, shown, record, differences(name, outcomes, did))
 
 
 def sentence(matrix: Matrix) -> str:

@@ -1,7 +1,8 @@
 """The files that runs of the suite leave: results of the last run, and records of hardware.
 
-Not the place that writes them: that is the root conftest with `scenarios.records`. A file is taken
-whole or refused with one sentence; what a step says beyond the members used here is ignored.
+Not the place that writes them: that is the root conftest with `scenarios.results` and
+`scenarios.records`. Results are held to `simulator/schemas/results.schema.json`, records to their
+checksum; a file is taken whole or refused with one sentence.
 """
 
 from __future__ import annotations
@@ -9,23 +10,20 @@ from __future__ import annotations
 import enum
 import json
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from kms_fake.roots import AWS_ROOT_SHA256
-from scenarios import target as contract
+from jsonschema import Draft202012Validator
 
-VERSION = 1
-"""Of both kinds of files."""
-RECORDS = Path(contract.__file__).parent
+from scenarios import records, results
+from simulator.schema_check import schema
+from simulator.user_files import dotted
+
+RECORDS = Path(records.__file__).parent
 """Where records of hardware lie: beside the scenarios of this installation."""
-_SUFFIX = ".validation.json"
-_IDENTIFIER = re.compile(r"[^/\s]+/[^/\n]+")
-_EVIDENCE = ("documented", "recorded", "reported", "inferred")
-_Member = TypeVar("_Member", bound=enum.Enum)
+_LONGEST_SHOWN = 100
 
 
 class Place(enum.Enum):
@@ -181,13 +179,13 @@ class Record:
 
     @property
     def is_of_hardware(self) -> bool:
-        """Whether its documents were signed under AWS's root, by its own account."""
-        return self.target == Place.HARDWARE.value and under_aws_root(self.provenance)
+        """Whether it is one: a record that says so has AWS's root, or is not read at all."""
+        return self.target == records.HARDWARE
 
 
 def under_aws_root(provenance: Mapping[str, str]) -> bool:
     """Whether a run says that the NSM's documents began with AWS's root certificate."""
-    return provenance.get("root_sha256") == AWS_ROOT_SHA256
+    return provenance.get("root_sha256") == records.AWS_ROOT_SHA256
 
 
 def read_runs(folder: Path) -> dict[Place, Run]:
@@ -205,143 +203,85 @@ def read_runs(folder: Path) -> dict[Place, Run]:
 def read_records(folder: Path) -> tuple[Record, ...]:
     """The records in a folder, by scenario; none where there is no such folder. Raises BadFile."""
     if folder.exists() and not folder.is_dir():
-        raise BadFile(f"{folder} is no folder; --records takes the folder of *{_SUFFIX}.")
-    records = [_record(path) for path in sorted(folder.glob(f"*{_SUFFIX}"))]
+        raise BadFile(f"{folder} is no folder; --records takes the folder of *{records.SUFFIX}.")
     by_scenario: dict[str, Record] = {}
-    for record in records:
+    for path in sorted(folder.glob(f"*{records.SUFFIX}")):
+        record = _record(path)
         other = by_scenario.setdefault(record.scenario, record)
         if other is not record:
             raise BadFile(
-                f"{record.path} and {other.path} are both records of {record.scenario}; leave the "
-                "one that the suite writes."
+                f"{path} and {other.path} are both records of {record.scenario}; leave the one "
+                "that the suite writes."
             )
     return tuple(by_scenario[scenario] for scenario in sorted(by_scenario))
 
 
+def _record(path: Path) -> Record:
+    try:
+        read = records.read(path)
+    except records.BadRecord as error:
+        raise BadFile(str(error)) from error
+    return Record(
+        path=path,
+        scenario=read.scenario,
+        target=read.target,
+        when=read.when,
+        provenance=read.provenance,
+        steps=tuple(map(Step, read.steps)),
+    )
+
+
 def _run(place: Place, path: Path) -> Run:
-    file = _File(path, "pytest scenarios writes it anew")
-    top = file.top()
-    if file.text(top, "target") != place.value:
-        raise file.wrong(f"target is {top.members['target']!r}, not {place.value!r}")
+    top = _results(path)
+    if top["target"] != place.value:
+        raise _damaged(path, f"its target is {top['target']!r}, not {place.value!r}")
     scenarios: dict[str, Shown] = {}
-    for number, value in enumerate(file.list_of(top, "scenarios")):
-        shown = _shown(file, file.object(value, f"scenarios[{number}]"))
+    for each in top["scenarios"]:
+        steps = tuple(map(Step, each["steps"]))
+        shown = Shown(**{**each, "outcome": Outcome(each["outcome"]), "steps": steps})
         if shown.id in scenarios:
-            raise file.wrong(f"{shown.id} stands in it twice")
+            raise _damaged(path, f"{shown.id} stands in it twice")
         scenarios[shown.id] = shown
     return Run(
         place=place,
         path=path,
-        transport=top.text("transport"),
-        when=file.text(top, "when"),
-        version=top.text("attested_kms"),
-        provenance=_provenance(top),
-        deselected=int(top.number("deselected") or 0),
+        transport=top["transport"],
+        when=top["when"],
+        version=top["attested_kms"],
+        provenance=top["provenance"],
+        deselected=top["deselected"],
         scenarios=scenarios,
     )
 
 
-def _shown(file: _File, value: Step) -> Shown:
-    evidence = file.text(value, "evidence")
-    if evidence not in _EVIDENCE:
-        raise file.wrong(f"evidence is {evidence!r}, not one of {', '.join(_EVIDENCE)}")
-    return Shown(
-        id=file.identifier(value, "id"),
-        nodeid=value.text("nodeid"),
-        summary=value.text("summary"),
-        docstring=value.text("docstring"),
-        evidence=evidence,
-        source=value.text("source"),
-        outcome=file.one_of(Outcome, value, "outcome"),
-        reason=value.text("reason"),
-        seconds=value.number("seconds") or 0.0,
-        steps=file.steps(value),
-    )
+def _results(path: Path) -> dict[str, Any]:
+    """The content of a file of results, which is as the schema says."""
+    try:
+        value = json.loads(path.read_bytes(), parse_constant=_no_number)
+    except OSError as error:
+        raise BadFile(f"{path} cannot be read ({error.strerror}).") from error
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, f"it is not JSON ({error})") from error
+    version = value.get("version") if isinstance(value, dict) else None
+    rules = schema("results")
+    if version is not None and version != rules["properties"]["version"]["const"]:
+        raise BadFile(
+            f"{path} is of version {json.dumps(version):.20}, and this attested-kms reads version "
+            f"{results.VERSION}. Read it with the one that wrote it, or run the suite again."
+        )
+    problems = Draft202012Validator(rules).iter_errors(value)
+    first = min(problems, key=lambda each: list(map(str, each.absolute_path)), default=None)
+    if first is not None:
+        where = dotted(tuple(first.absolute_path))
+        message = " ".join(first.message.split())
+        raise _damaged(path, f"{f'{where}: ' if where else ''}{message:.{_LONGEST_SHOWN}}")
+    checked: dict[str, Any] = value
+    return checked
 
 
-def _record(path: Path) -> Record:
-    file = _File(path, "restore it from version control, or remove it and record again")
-    top = file.top()
-    if file.text(top, "outcome") != Outcome.PASSED.value:
-        raise file.wrong("a record is of a scenario that passed, and this one says otherwise")
-    return Record(
-        path=path,
-        scenario=file.identifier(top, "scenario"),
-        target=file.text(top, "target"),
-        when=file.text(top, "when"),
-        provenance=_provenance(top),
-        steps=file.steps(top),
-    )
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number in JSON")
 
 
-def _provenance(top: Step) -> Mapping[str, str]:
-    given = top.mapping("provenance")
-    return {name: value for name, value in given.items() if isinstance(value, str)}
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """One file, and the sentences about it."""
-
-    path: Path
-    remedy: str
-
-    def wrong(self, what: str) -> BadFile:
-        return BadFile(f"{self.path} is damaged: {what}. To mend it: {self.remedy}.")
-
-    def top(self) -> Step:
-        """The object of the file, in the version that is read here."""
-        try:
-            value = json.loads(self.path.read_bytes())
-        except OSError as error:
-            raise BadFile(f"{self.path} cannot be read ({error.strerror}).") from error
-        except (ValueError, RecursionError) as error:
-            raise self.wrong(f"it is not JSON ({error})") from error
-        top = self.object(value, "the file")
-        version = top.members.get("version")
-        if version != VERSION or isinstance(version, bool):
-            raise BadFile(
-                f"{self.path} is of version {json.dumps(version)}, and this attested-kms reads "
-                f"version {VERSION}. Read it with the one that wrote it, or make it anew: "
-                f"{self.remedy}."
-            )
-        return top
-
-    def object(self, value: Any, name: str) -> Step:
-        if not isinstance(value, dict):
-            raise self.wrong(f"{name} is no JSON object")
-        return Step(value)
-
-    def text(self, value: Step, name: str) -> str:
-        text = value.text(name)
-        if not text:
-            raise self.wrong(f"{name} is missing or no text")
-        return text
-
-    def identifier(self, value: Step, name: str) -> str:
-        text = self.text(value, name)
-        if not _IDENTIFIER.fullmatch(text):
-            raise self.wrong(f"{name} {text!r} is not area/name")
-        return text
-
-    def list_of(self, value: Step, name: str) -> Sequence[Any]:
-        if not isinstance(value.members.get(name), list):
-            raise self.wrong(f"{name} is missing or no list")
-        return value.items(name)
-
-    def one_of(self, choices: type[_Member], value: Step, name: str) -> _Member:
-        text = self.text(value, name)
-        try:
-            return choices(text)
-        except ValueError:
-            known = ", ".join(str(choice.value) for choice in choices)
-            raise self.wrong(f"{name} is {text!r}, not one of {known}") from None
-
-    def steps(self, value: Step) -> tuple[Step, ...]:
-        return tuple(self._steps(value))
-
-    def _steps(self, value: Step) -> Iterator[Step]:
-        for number, given in enumerate(self.list_of(value, "steps")):
-            step = self.object(given, f"steps[{number}]")
-            self.text(step, "kind")
-            yield step
+def _damaged(path: Path, what: str) -> BadFile:
+    return BadFile(f"{path} is damaged: {what}. Running the suite again writes it anew.")

@@ -157,12 +157,11 @@ def _facts(told: Shown) -> Iterator[Markup]:
 
 def _differences(row: Row) -> Iterator[Markup]:
     for each in row.differences:
-        where = "" if each.step is None else f"Step {each.step}, "
-        name = f"{where}{each.what}" if where else each.what.capitalize()
-        values = [
-            joined([element("dt", _WORDS[target]), element("dd", value)])
-            for target, value in each.values
-        ]
+        name = f"{each.place}: {each.what}" if each.place else each.what.capitalize()
+        told = [*((_WORDS[target], value) for target, value in each.values)]
+        if each.reason:
+            told.append(("known, because", each.reason))
+        values = [joined([element("dt", name), element("dd", value)]) for name, value in told]
         yield element("li", element("strong", name), element("dl", joined(values)))
 
 

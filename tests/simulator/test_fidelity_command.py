@@ -22,7 +22,6 @@ from simulator.schema_check import schema
 from tests.simulator.report_world import Json, World, record, refused, results, scenario
 
 ASKED = "unknowns/age-limit"
-FUTURE = "The document is from the future"
 
 
 @pytest.fixture(name="world")
@@ -90,15 +89,19 @@ def test_the_counts_are_those_of_the_table(
     assert counts["settled"] == counts["recorded"] == 0
 
 
+def ask(world: World, recorded: Json, simulated: Json | None, *rules: str) -> None:
+    """What hardware and the simulator answered to one observation."""
+    world.recorded(record(ASKED, steps=[observed(recorded, *rules)]))
+    if simulated is not None:
+        world.ran(results("sim", scenario(ASKED, steps=[observed(simulated, *rules)])))
+
+
 def test_a_record_that_agrees(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    seen = observed(refused(rule=None), "public-key.missing", "public-key.encoding")
-    world.recorded(record(ASKED, steps=[seen]))
+    ask(world, refused(), refused(), "public-key.missing", "key.disabled")
     made = answer(world, capsys)
-    assert verdicts(made, "public-key.missing") == {
-        "type": ["agrees"],
-        "text": ["agrees"],
-        "order": ["agrees"],
-    }
+    assert verdicts(made, "public-key.missing") == {"type": ["agrees"], "text": ["agrees"]}
+    # It was to meet this one too, which did not speak.
+    assert verdicts(made, "key.disabled") == {"order": ["agrees"]}
     known = facet(made, "public-key.missing", "type")
     # The table has not been changed, and is not said to have been.
     assert known["evidence"] == "reported"
@@ -108,46 +111,62 @@ def test_a_record_that_agrees(world: World, capsys: pytest.CaptureFixture[str]) 
     assert made["facets"]["settled"] == 3
     code, out = fidelity(world, capsys)
     assert code == 0
-    assert "reported    reported    inferred    2026-12-01 (type, text, order)" in out
+    assert "reported    reported    inferred    2026-12-01 (type, text)\n" in out
+    assert "documented  reported    inferred    2026-12-01 (order)\n" in out
     assert "1 record of hardware with 1 observation: no difference." in out
 
 
+ACCEPTED: Json = {"outcome": "result", "members": {}}
+OLD = refused("too old [attested-kms: real text unknown, document.age]", "document.age")
+OF_AGE = "ValidationException, HTTP 400"
+
+
 @pytest.mark.parametrize(
-    ("given", "rules", "difference"),
+    ("recorded", "simulated", "difference"),
     [
+        (refused("Not a document"), OLD, ("document.age", "text", None, "Not a document")),
         (
-            refused("Not a document", None),
-            ["document.age"],
-            ("document.age", "text", None, "Not a document"),
-        ),
-        (
-            refused("Another text", None),
-            ["public-key.missing"],
+            refused("Another text"),
+            refused(),
             ("public-key.missing", "text", NO_PUBLIC_KEY, "Another text"),
         ),
         (
-            refused("x", None, code="KMSInternalException", http_status=500),
-            ["document.age"],
+            refused("x", code="KMSInternalException", http_status=500),
+            OLD,
+            ("document.age", "type", OF_AGE, "KMSInternalException, HTTP 500"),
+        ),
+        (
+            refused("<arn> is disabled.", code="DisabledException"),
+            refused(),
             (
-                *("document.age", "type", "ValidationException, HTTP 400"),
-                "KMSInternalException, HTTP 500",
+                *("public-key.missing", "order", "public-key.missing first"),
+                "key.disabled first: DisabledException, HTTP 400: <arn> is disabled.",
             ),
         ),
         (
-            refused("key is disabled.", None, code="DisabledException"),
-            ["key.disabled", "public-key.missing"],
-            *[("public-key.missing", "order", "public-key.missing first", "key.disabled first")],
+            refused("<arn> is not authorized", code="AccessDeniedException"),
+            OLD,
+            (
+                *("document.age", "order", "document.age first"),
+                "one of 8 rules first: AccessDeniedException, HTTP 400: <arn> is not authorized",
+            ),
+        ),
+        (ACCEPTED, OLD, ("document.age", "type", OF_AGE, "accepted")),
+        (
+            refused("Too young"),
+            ACCEPTED,
+            ("document.age", "type", "accepted", f"{OF_AGE}: Too young"),
         ),
     ],
 )
 def test_a_record_that_differs(
     world: World,
     capsys: pytest.CaptureFixture[str],
-    given: Json,
-    rules: list[str],
+    recorded: Json,
+    simulated: Json,
     difference: tuple[str | None, ...],
 ) -> None:
-    world.recorded(record(ASKED, steps=[observed(given, *rules)]))
+    ask(world, recorded, simulated, "document.age")
     [found] = answer(world, capsys)["differences"]
     assert (found["rule"], found["facet"], found["table"], found["recorded"]) == difference
     code, out = fidelity(world, capsys)
@@ -157,46 +176,33 @@ def test_a_record_that_differs(
     assert "unknowns.age_limit.validation.json, 2026-12-01 on m6i.xlarge" in out
 
 
-def test_what_is_accepted_is_held_against_the_simulator(
+def test_a_refusal_that_the_table_does_not_have(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A rule may be named for what it lets pass: only the simulator's answer tells."""
-    accepted = {"outcome": "result", "members": {}}
-    steps = [observed(accepted, "document.age", name="4:50"), observed(accepted, "document.age")]
-    world.recorded(record(ASKED, steps=steps))
-    assert verdicts(answer(world, capsys), "document.age") == {"type": ["undecided"] * 2}
-    simulated = [steps[0], observed(refused("too old", "document.age"), "document.age")]
-    world.ran(results("sim", scenario(ASKED, steps=simulated)))
+    ask(world, refused("No", code="NewException"), ACCEPTED, "document.age")
+    [found] = answer(world, capsys)["differences"]
+    assert (found["rule"], found["table"]) == (None, "accepted")
+    assert "  type of a rule that the table does not have\n" in fidelity(world, capsys)[1]
+
+
+def test_without_the_simulators_answer_nothing_is_decided(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rules are named for what they let pass as well; which would refuse, the simulator knows."""
+    ask(world, ACCEPTED, None, "document.age", "key.disabled")
     made = answer(world, capsys)
-    [found] = made["differences"]
-    assert (found["rule"], found["facet"], found["recorded"]) == (
-        "document.age",
-        "type",
-        "accepted",
+    assert verdicts(made, "document.age") == {"type": ["undecided"]}
+    assert verdicts(made, "key.disabled") == {"type": ["undecided"]}
+    assert (made["exit_code"], made["facets"]["settled"]) == (0, 0)
+    assert "1 answer is undecided: the simulator has not answered the same; `pyt" in " ".join(
+        fidelity(world, capsys)[1].split()
     )
 
 
-def test_what_only_real_kms_refuses(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    steps = [observed(refused(FUTURE, None), "document.future")]
-    world.recorded(record(ASKED, steps=steps))
-    accepted = observed({"outcome": "opened", "members": {}}, "document.future")
-    world.ran(results("sim", scenario(ASKED, steps=[accepted])))
-    [found] = answer(world, capsys)["differences"]
-    assert (found["rule"], found["table"]) == ("document.future", "accepted")
-    assert found["recorded"] == f"ValidationException, HTTP 400: {FUTURE}"
-
-
-def test_rows_that_say_the_same_are_not_told_apart(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rules = ("document.signature", "document.age")
-    world.recorded(record(ASKED, steps=[observed(refused("Invalid", None), *rules)]))
+def test_both_accept(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    ask(world, ACCEPTED, {"outcome": "opened", "members": {}}, "document.age")
     made = answer(world, capsys)
-    assert verdicts(made, "document.signature") == {
-        "type": ["agrees"],
-        "text": ["undecided"],
-        "order": ["undecided"],
-    }
+    assert verdicts(made, "document.age") == {}
     assert made["exit_code"] == 0
 
 
@@ -211,7 +217,8 @@ def test_nobody_answered_and_rules_that_there_are_not(
 
 
 def test_a_rehearsal_settles_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    seen = observed(refused("other", None), "public-key.missing")
+    ask(world, refused(), refused("other"), "public-key.missing")
+    seen = observed(refused("other"), "public-key.missing")
     world.recorded(record(ASKED, target="rehearsal", steps=[seen]))
     made = answer(world, capsys)
     assert (made["differences"], made["records"]["count"]) == ([], 0)
@@ -291,13 +298,12 @@ def test_a_damaged_record(world: World, capsys: pytest.CaptureFixture[str]) -> N
     assert cli.main(["fidelity", *world.options]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith(f"attested-kms fidelity: {world.records / 'a.validation.json'} is ")
+    assert said.err.startswith(f"attested-kms fidelity: {world.records / 'a.validation.json'}: ")
     assert said.err.count("\n") == 1
 
 
 def test_a_record_cannot_steer_a_terminal(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    seen = observed(refused("\x1b[2J\u202e", None), "public-key.missing", name="\x1b]0;x\x07")
-    world.recorded(record(ASKED, steps=[seen]))
+    ask(world, refused("\x1b[2J\u202e"), refused(), "public-key.missing")
     code, out = fidelity(world, capsys)
     assert code == 1
     assert "\\x1b[2J\\u202e" in out

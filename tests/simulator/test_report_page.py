@@ -54,7 +54,7 @@ def full(world: World) -> Node:
         reason=f"assert it\n{SCRIPT}{CONTROLS}",
         source=SCRIPT,
         docstring=SCRIPT,
-        steps=[kms(refused(SCRIPT + CONTROLS)), {"kind": SCRIPT}],
+        steps=[kms(refused(SCRIPT + CONTROLS)), {"kind": "boot", "debug": SCRIPT}],
     )
     skipped = scenario(
         SKIPPED, outcome="skipped", reason="the target sim lacks pass-hours", steps=[]
@@ -172,13 +172,13 @@ def test_what_an_enclave_or_an_sdk_refuses_is_drawn_where_it_stops(world: World)
 
 def test_differences_are_told(world: World) -> None:
     world.ran(results("sim", scenario(), scenario(OTHER)))
-    other = [*STEPS[:2], kms(refused("Something else", None), public_key="absent"), STEPS[3]]
+    other = [*STEPS[:2], kms(refused("Something else"), public_key="absent"), STEPS[3]]
     world.recorded(record(steps=other), record(OTHER))
     document = read(made(world))
     shown = row(document, "bugs/bug-8-2-no-public-key")
     assert "1 difference" in shown.all("summary")[0].text
     told = shown.one("ul", "differences").text
-    assert told.startswith("Step 3, messagethe simulatorYou must specify a recipient public key")
+    assert told.startswith("Decrypt by enclave: messagethe simulatorYou must specify a recipient")
     assert told.endswith("the record of hardwareSomething else")
     # A rule is named by fakes only, which is no difference.
     assert row(document, OTHER).all("ul", "differences") == []
