@@ -82,5 +82,6 @@ def run(options: argparse.Namespace) -> int:
         raise CommandFailed(str(error)) from error
     if not to_standard_output:
         written = " and ".join(str(path) for path in (output, options.json) if path is not None)
-        show(f"{written}: {len(made.rows)} scenarios. {sentence(made)}")
+        count = f"{len(made.rows)} scenario{'' if len(made.rows) == 1 else 's'}"
+        show(f"{written}: {count}. {sentence(made)}")
     return 0

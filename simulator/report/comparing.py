@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from scenarios.comparing import answers
+from scenarios.comparing import Facts, answers
 from scenarios.known_differences import KNOWN_DIFFERENCES
-from simulator.report.reading import Outcome, Step
+from simulator.report.reading import BadFile, Outcome, Step
 
 _NO_ANSWER = "no such answer"
 
@@ -34,7 +34,10 @@ class Difference:
 def differences(
     scenario: str, outcomes: Mapping[str, Outcome], steps: Mapping[str, Sequence[Step]]
 ) -> tuple[Difference, ...]:
-    """The differences of one scenario; `steps` only of targets that have an outcome."""
+    """The differences of one scenario; `steps` only of targets that have an outcome.
+
+    Raises BadFile for steps that nobody but a person can have written.
+    """
     return tuple(_differences(scenario, outcomes, steps))
 
 
@@ -44,9 +47,7 @@ def _differences(
     if len(set(outcomes.values())) > 1:
         values = tuple((target, outcome.value) for target, outcome in outcomes.items())
         yield Difference("", "outcome", values)
-    said = {
-        target: answers([dict(step.members) for step in each]) for target, each in steps.items()
-    }
+    said = {target: _answers(scenario, target, each) for target, each in steps.items()}
     for place in dict.fromkeys(place for facts in said.values() for place in facts):
         here = {target: facts.get(place) for target, facts in said.items()}
         if any(facts is None for facts in here.values()):
@@ -61,6 +62,16 @@ def _differences(
             if any(value != found[0][1] for _, value in found):
                 values = tuple((target, _shown(value)) for target, value in found)
                 yield Difference(place, member, values, _reason(scenario, place, member))
+
+
+def _answers(scenario: str, target: str, steps: Sequence[Step]) -> Mapping[str, Facts]:
+    try:
+        return answers([dict(step.members) for step in steps])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadFile(
+            f"The steps of {scenario} on {target} are not such as the suite writes ({error!r}). "
+            "Run the suite again."
+        ) from error
 
 
 def _shown(value: object) -> str:

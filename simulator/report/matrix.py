@@ -72,7 +72,7 @@ class Matrix:
 
 
 def matrix(runs: Mapping[Place, Run], records: Sequence[Record]) -> Matrix:
-    """Runs and records, scenario by scenario, in the order of their names."""
+    """Runs and records, scenario by scenario, in the order of their names. Raises BadFile."""
     warnings = [
         f"{record.path.name} is left out: it is a record of {record.target}, not of hardware."
         for record in records

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import resources
 from itertools import groupby
@@ -94,9 +94,8 @@ def _summary(matrix: Matrix) -> Markup:
         element(
             "table",
             element("caption", "Scenarios by target and outcome", class_="hidden-text"),
-            element("thead", element("tr", joined(map(_column, names)), role="row")),
-            element("tbody", joined(rows)),
-            element("tbody", _records_row(matrix)),
+            _table_head(names),
+            element("tbody", joined(rows), _records_row(matrix), role="rowgroup"),
             class_="counts",
             role="table",
         ),
@@ -105,8 +104,9 @@ def _summary(matrix: Matrix) -> Markup:
     )
 
 
-def _column(name: str) -> Markup:
-    return element("th", name, scope="col", role="columnheader")
+def _table_head(names: Sequence[str]) -> Markup:
+    heads = [element("th", name, scope="col", role="columnheader") for name in names]
+    return element("thead", element("tr", joined(heads), role="row"), role="rowgroup")
 
 
 def _summary_row(matrix: Matrix, place: Place) -> Markup:
@@ -166,7 +166,7 @@ def _scenarios(matrix: Matrix) -> Markup:
         element(
             "table",
             element("caption", "Each scenario beside the targets", class_="hidden-text"),
-            element("thead", element("tr", joined(map(_column, heads)), role="row")),
+            _table_head(heads),
             joined(parts),
             class_="matrix",
             role="table",
@@ -179,7 +179,8 @@ def _scenarios(matrix: Matrix) -> Markup:
 def _area(area: str, columns: int) -> Markup:
     name = area.replace("-", " ").capitalize()
     head = element("th", name, colspan=columns, scope="rowgroup", role="rowheader")
-    return element("tbody", element("tr", head, role="row"), class_="area", data_area=area)
+    line = element("tr", head, role="row")
+    return element("tbody", line, class_="area", role="rowgroup", data_area=area)
 
 
 def _filters(matrix: Matrix) -> Markup:

@@ -50,6 +50,7 @@ def scenario(row: Row, places: Sequence[Place], columns: int) -> Markup:
             role="row",
         ),
         class_="scenario",
+        role="rowgroup",
         id=_anchor(row),
         data_area=row.area,
         data_evidence=told.evidence if told else "",

@@ -58,13 +58,13 @@ def test_a_page_where_nothing_is_said(world: World, capsys: pytest.CaptureFixtur
     assert cli.main(["report", "--records", str(world.records)]) == 0
     assert Path("report.html").read_text().startswith("<!doctype html>\n<html lang=")
     said = capsys.readouterr().out
-    assert said.startswith("report.html: 1 scenarios. Nothing has been recorded on hardware. ")
+    assert said.startswith("report.html: 1 scenario. Nothing has been recorded on hardware. ")
 
 
 def test_page_and_json(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.ran(results())
     assert report(world, "-o", "a.html", "--json", "a.json") == 0
-    assert capsys.readouterr().out.startswith("a.html and a.json: 1 scenarios.")
+    assert capsys.readouterr().out.startswith("a.html and a.json: 1 scenario.")
     assert json.loads(Path("a.json").read_text())["format"] == 1
     assert sorted(path.name for path in Path.cwd().iterdir() if path.is_file()) == [
         "a.html",
@@ -223,6 +223,13 @@ def test_every_kind_of_step_is_drawn_whatever_it_lacks(world: World) -> None:
     world.ran(results("sim", scenario(steps=[*steps, *odd])))
     assert report(world) == 0
     assert Path("report.html").read_text().count("<li>") > len(steps)
+
+
+def test_steps_that_no_suite_wrote(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.ran(results("sim", scenario(steps=[{"kind": "systems-manager"}])))
+    code, told = refusal(world, capsys)
+    assert code == 2
+    assert "The steps of bugs/bug-8-2-no-public-key on sim are not such as the suite" in told
 
 
 def test_output_that_cannot_be_written(world: World, capsys: pytest.CaptureFixture[str]) -> None:
