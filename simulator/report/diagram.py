@@ -319,8 +319,8 @@ def _observation(number: int, step: Step) -> Iterator[Event]:
     answer = step.answer
     found = "" if answer is None else said(answer) or answer.outcome
     rules = ", ".join(str(rule) for rule in step.items("rules"))
-    more = (("about the rules", rules),) if rules else ()
-    yield Event(number, Shape.NOTE, (), f"observed, {step.text('name')}: {found}", more=more)
+    more = (("answer", found), ("about the rules", rules))
+    yield Event(number, Shape.NOTE, (), f"observed: {step.text('name')}", more=more)
 
 
 def _unknown(number: int, step: Step) -> Iterator[Event]:

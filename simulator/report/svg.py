@@ -25,8 +25,13 @@ _CHARACTER = 6.7
 """Of the style sheet's 11 px, a little more than any common font has."""
 _LINE = 14
 _PADDING = 5
+_SIGN = 6
+"""Room between an arrow's label and the cross at its end."""
 _GAP = 12
 _MOST_LINES = 3
+_LEAST_LABEL = 330
+"""An arrow's label may reach beyond a short arrow, for an error to be read."""
+_FRAMED = frozenset({Shape.NOTE, Shape.PAUSE})
 _CROSS = "\u2715"
 
 
@@ -39,14 +44,13 @@ class _Box:
     left: float
     right: float
     top: float
-
-    @property
-    def middle(self) -> float:
-        return (self.left + self.right) / 2
+    middle: float
+    """Of its text."""
 
     @property
     def bottom(self) -> float:
-        return self.top + len(self.lines) * _LINE + 2 * _PADDING
+        sign = self.event.mark is not Mark.NONE and self.event.shape not in _FRAMED
+        return self.top + len(self.lines) * _LINE + 2 * _PADDING + (_SIGN if sign else 0)
 
 
 def draw(diagram: Diagram, name: str, identifier: str) -> Markup:
@@ -77,7 +81,12 @@ def _placed(events: Sequence[Event], places: Mapping[Lane, float], width: float)
     top = float(_HEAD + _GAP)
     for event in events:
         left, right = _span(event, places, width)
-        box = _Box(event, _lines(event, right - left), left, right, top)
+        room = right - left if event.shape in _FRAMED else max(right - left, _LEAST_LABEL)
+        room = min(room, width - 2 * _EDGE)
+        lines = _lines(event, room)
+        half = max(map(len, lines)) * _CHARACTER / 2 + _EDGE
+        middle = min(max((left + right) / 2, half), width - half)
+        box = _Box(event, lines, left, right, top, middle)
         yield box
         top = box.bottom + _GAP
 
@@ -120,7 +129,7 @@ def _drawn(box: _Box, places: Mapping[Lane, float]) -> Markup:
     classes = box.event.shape.value
     if box.event.mark is not Mark.NONE:
         classes += " marked"
-    parts = _framed(box) if box.event.shape in {Shape.NOTE, Shape.PAUSE} else _arrow(box, places)
+    parts = _framed(box) if box.event.shape in _FRAMED else _arrow(box, places)
     return element("g", joined(parts), class_=classes)
 
 
@@ -159,7 +168,7 @@ def _label(box: _Box, top: float) -> Iterator[Markup]:
 
 
 def _text(x: float, y: float, text: str, class_: str) -> Markup:
-    return element("text", text, x=_short(x), y=_short(y), class_=class_, text_anchor="middle")
+    return element("text", text, x=_short(x), y=_short(y), class_=class_)
 
 
 def _short(number: float) -> str:
