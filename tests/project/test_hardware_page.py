@@ -6,7 +6,6 @@ with, after the shell, is compared with botocore's models. Nothing here shows th
 
 from __future__ import annotations
 
-import base64
 import configparser
 import re
 import shlex
@@ -28,13 +27,17 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = FOLDER / "hardware.md"
 WORKFLOW = FOLDER / "hardware-workflow.yml"
 
+POLICY = (
+    "attested-kms hardware policy --account 111122223333 --region eu-west-1"
+    " --role attested-kms-hardware"
+)
 NOT_YET = frozenset(
     {
         "attested-kms doctor --hardware",
         "attested-kms fidelity",
         "attested-kms hardware clean",
         "attested-kms hardware clean --dry-run",
-        "attested-kms hardware policy",
+        POLICY,
         "attested-kms report",
         "toxw -e rehearsal",
         "toxw --dry-run",
@@ -51,13 +54,14 @@ cat "$CALLS/$1.$2" 2> /dev/null || true
 OURS = """#!/bin/bash
 printf 'attested-kms %s\\n' "$*" >> "$CALLS/ours"
 [ "$1" != ssm ] || cat > "$CALLS/sent"
-[ "$*" != "hardware policy" ] || echo '{}'
+[ "$1" != hardware ] || echo '{}'
 """
 ANSWERS = {
     "ec2.describe-security-groups": "None",
     "ec2.describe-vpcs": "vpc-0123456789abcdef0",
     "ec2.create-security-group": "sg-0123456789abcdef0",
     "ssm.get-parameter": "ami-0123456789abcdef0",
+    "sts.get-caller-identity": "111122223333",
     "ec2.run-instances": "i-0123456789abcdef0",
     "ssm.describe-instance-information": "Online",
 }
@@ -187,7 +191,7 @@ def test_records_come_home(page: HowTo, tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         check=True,
     ).stdout
-    with tarfile.open(fileobj=BytesIO(base64.b64decode(printed))) as archive:
+    with tarfile.open(fileobj=BytesIO(printed)) as archive:
         assert sorted(archive.getnames()) == sorted(wanted)
 
 
