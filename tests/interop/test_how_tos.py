@@ -29,6 +29,7 @@ PROGRAMS = {
     "bare-instance": ("bash", "python3"),
     "deployment-scripts": ("bash", "jq", "python3"),
     "go": ("bash", "go"),
+    "hardware": ("bash", "python3"),
     "javascript": ("bash", "node", "npm"),
     "run-c": ("bash", "gcc", "pkg-config"),
     "run-go": ("bash", "go"),
