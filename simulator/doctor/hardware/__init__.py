@@ -47,7 +47,7 @@ _TOLD_ALONE = ("driver.device",)
 
 
 def patience() -> float:
-    """By what all those times are multiplied: 1, and more where processes wait for a CPU.
+    """By what the times of this machine are multiplied: 1, and more where processes wait for a CPU.
 
     There the machine is slow, and not what it is asked.
     """
