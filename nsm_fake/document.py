@@ -13,7 +13,6 @@ import cbor2
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from pycose.messages import Sign1Message
 
 PROTECTED_HEADER = bytes.fromhex("a1013822")
 """`{1: -35}`: algorithm ES384 (RFC 9053), and nothing else (reported: 104 documents)."""
@@ -81,6 +80,9 @@ def sign_payload(
     48 bytes each, with s high as often as low: the NSM does not normalise it. `tagged` puts tag
     18 in front, which the NSM does not do. `deterministic` draws the nonce as RFC 6979 does.
     """
+    # It takes as long as all the rest of this package, and many enclaves never ask for a document.
+    from pycose.messages import Sign1Message
+
     to_be_signed = cbor2.dumps(["Signature1", PROTECTED_HEADER, b"", payload])
     ecdsa = ec.ECDSA(hashes.SHA384(), deterministic_signing=True) if deterministic else _ECDSA
     r, s = decode_dss_signature(private_key.sign(to_be_signed, ecdsa))

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from scenarios.target import (
     ATTESTED_ACTIONS,
+    Capability,
     FreshInstance,
     Key,
     MakeStatement,
@@ -18,6 +19,43 @@ from scenarios.target import (
     Statement,
     Target,
 )
+
+ELSEWHERE = {
+    Capability.PARENT_INSTANCE,
+    Capability.FRESH_INSTANCE,
+    Capability.SYSTEMS_MANAGER,
+}
+"""Who needs one of them is on a machine of its own, which is the same whatever --transport says."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --only-by-transport."""
+    parser.addoption(
+        "--only-by-transport",
+        action="store_true",
+        help="leave out the scenarios that are the same whatever --transport says: for a second "
+        "run with another one",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what --only-by-transport leaves out."""
+    if config.getoption("--only-by-transport"):
+        left_out = [item for item in items if _is_elsewhere(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _is_elsewhere(item: pytest.Item) -> bool:
+    return any(not ELSEWHERE.isdisjoint(mark.args) for mark in item.iter_markers("needs"))
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Nothing is left of `-k setup` in a second run, and that is no mistake."""
+    if session.config.getoption("--only-by-transport") and (
+        exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
+    ):
+        session.exitstatus = pytest.ExitCode.OK
 
 
 @pytest.fixture

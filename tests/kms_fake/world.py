@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +29,9 @@ from kms_fake.fake import DEFAULT_REGION
 from kms_fake.keys import MotoKeys, NoSuchKey
 from kms_fake.rules import RULES, Rule
 
-NOW_MS = int(time.time()) * 1000
+NOW_MS = 1_770_091_506_000
+"""2026-02-03T04:05:06Z. Not the time it is: it stands in tests' names, which must be the same in
+every process that runs some of them."""
 MINUTE_MS = 60_000
 ROLE = default_principal(DEFAULT_ACCOUNT_ID).principal_arn
 ROOT_PRINCIPAL = f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:root"

@@ -54,10 +54,12 @@ def test_the_rules_of_the_devices_hold_for_nobody() -> None:
 
 @pytest.mark.timeout(240)  # Four dozen scenarios, on a machine that may have much to do.
 def test_the_suite_passes_for_nobody_without_namespaces() -> None:
-    """All that use the transport; a fresh instance's shell takes namespaces anyway."""
+    """All that use the transport; a fresh instance's shell takes namespaces anyway.
+
+    nitro-cli for a user without privilege has tests of its own (test_parent_instance_unprivileged).
+    """
     finished = pytest_as_nobody(
-        *("scenarios", "--target", "sim", "--transport", "open-trap"),
-        *("--ignore", "scenarios/test_setup.py", "--ignore", "scenarios/test_systems_manager.py"),
+        *("scenarios", "--target", "sim", "--transport", "open-trap", "--only-by-transport"),
     )
     assert finished.returncode == 0, finished.stdout
     assert "under the supervisor, by notify + open trap." in finished.stdout
