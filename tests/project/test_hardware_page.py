@@ -251,7 +251,7 @@ def _toxw(line: str) -> list[str]:
 
 def _is_ours(words: Sequence[str]) -> bool:
     try:
-        cli._parser().parse_args(words[1:])
+        cli._parser(()).parse_args(words[1:])
     except SystemExit:
         return False
     return True
