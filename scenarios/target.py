@@ -52,6 +52,16 @@ class MakeStatement(Protocol):
 class Capability(enum.Enum):
     """What a target may lack. A scenario that needs a missing one is skipped with its name."""
 
+    ENCLAVE = "enclave"
+    """`enclave` is a live one, with the host proxy and KMS beside it. With it `key` makes at least
+    keys that let the parent instance's role in without a condition, or on the live enclave's image:
+    those of the fixtures `open_key` and `attested_key`."""
+    DEBUG_ENCLAVE = "debug-enclave"
+    """`enclave` can be booted in debug mode, and out of it again."""
+    POLICY_CHANGE = "policy-change"
+    """`key` takes whatever statements a scenario chooses."""
+    PASS_MINUTES = "pass-minutes"  # noqa: S105  # No password.
+    """`pass_time` may be asked for some minutes."""
     PASS_HOURS = "pass-hours"  # noqa: S105  # No password.
     """`pass_time` may be asked for hours."""
     FOREIGN_DOCUMENT = "foreign-document"
@@ -60,8 +70,11 @@ class Capability(enum.Enum):
     """`rule_set` can switch between readings of what KMS refuses."""
     IDENTITY_POLICIES = "identity-policies"
     """`identity_policy` can take away what the parent instance's role is allowed by IAM."""
+    NITRO_CLI = "nitro-cli"
+    """`parent_instance` has the package nitro-cli: it builds images, and refuses as it does
+    everywhere. Without PARENT_INSTANCE it may be any machine, and no enclave boots on it."""
     PARENT_INSTANCE = "parent-instance"
-    """`parent_instance` builds images and boots enclaves from them with nitro-cli."""
+    """`parent_instance` boots enclaves from the images that it builds; it implies NITRO_CLI."""
     FRESH_INSTANCE = "fresh-instance"
     """`fresh_instance` makes an instance on which nothing has been installed."""
     SYSTEMS_MANAGER = "systems-manager"
@@ -79,6 +92,12 @@ class PublicKeyForm(enum.Enum):
     """The SubjectPublicKeyInfo as PEM text."""
     EC_P256 = "ec-p256"
     """DER SubjectPublicKeyInfo of a P-256 key."""
+    RSA_1024 = "rsa-1024"
+    """DER SubjectPublicKeyInfo of another RSA key of the enclave, of 1024 bits."""
+    RSA_3072 = "rsa-3072"
+    """The same of 3072 bits."""
+    RSA_4096 = "rsa-4096"
+    """The same of 4096 bits."""
     ABSENT = "absent"
     """No public key: bug 8.2 of the field notes."""
 
@@ -99,6 +118,15 @@ class Result:
     """A response of KMS as the caller of `Kms.call` got it."""
 
     members: Members
+
+
+@dataclass(frozen=True, slots=True)
+class RawAnswer:
+    """What KMS answered to `Kms.raw`, before any SDK read it."""
+
+    http_status: int
+    body: str
+    """JSON as it came; blobs are base64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +221,10 @@ class Key(Protocol):
         """A CiphertextBlob of `plaintext` (1 to 4096 bytes) under this key."""
         ...
 
+    def disable(self) -> None:
+        """Disable the key for good; KMS knows it when this returns."""
+        ...
+
 
 class Kms(Protocol):
     """KMS as the parent instance reaches it with its own role, without the enclave."""
@@ -203,6 +235,13 @@ class Kms(Protocol):
 
     def send(self, operation: str, members: Mapping[str, Any]) -> Result | KmsError:
         """Send what no SDK would: the JSON of `members` as it stands, signed. Blobs are base64."""
+        ...
+
+    def raw(self, operation: str, members: Members) -> RawAnswer:
+        """Send as `call` does, and give the answer as it came, be it a result or an error.
+
+        An SDK shows neither whether a member is null or absent nor how an error spells `message`.
+        """
         ...
 
 
@@ -219,7 +258,9 @@ class Finished:
 class ParentInstance(Protocol):
     """The parent instance as a deployment script meets it: nitro-cli, files, the vsock.
 
-    No enclave runs on it when a scenario gets it, and its allocator has run.
+    No enclave runs on it when a scenario gets it. With the capability PARENT_INSTANCE its allocator
+    has run; with NITRO_CLI alone nothing boots on it, `cpus` and `memory_mib` are 0, and nobody
+    answers `ask`.
     """
 
     folder: str
@@ -346,6 +387,17 @@ class Target(Protocol):
     """The IAM role of the parent instance, with which the proxy and `kms` call."""
     account_root: str
     """`arn:aws:iam::ACCOUNT:root`."""
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """On what the scenarios ran, for their records; what is not known is absent.
+
+        `region` (`eu-central-1`), `instance_type` (`m6i.xlarge`), `nitro_cli` (`1.4.4`), `kernel`
+        (what `uname -r` prints), and `root_sha256`: SHA-256, 64 lower-case hexadecimal digits, of
+        the DER root certificate, the first of the cabundle in the enclave's attestation documents.
+        Only that of AWS makes a run one on hardware.
+        """
+        ...
 
     def enclave(self, *, debug: bool = False) -> Enclave:
         """The live enclave; boots it anew where the mode differs. One lives at a time."""

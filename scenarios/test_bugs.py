@@ -19,6 +19,8 @@ from scenarios.target import (
     Target,
 )
 
+pytestmark = pytest.mark.needs(Capability.ENCLAVE)
+
 NO_ALGORITHM = "You must specify an encryption algorithm in this request."
 NO_PUBLIC_KEY = "You must specify a recipient public key in this request."
 BAD_PUBLIC_KEY = "Invalid public key"

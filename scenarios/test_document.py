@@ -10,6 +10,8 @@ import pytest
 
 from scenarios.target import Capability, Key, KmsError, Result, Target
 
+pytestmark = pytest.mark.needs(Capability.ENCLAVE)
+
 Flipped = Callable[[bytes, int], bytes]
 RecipientOf = Callable[[bytes], Mapping[str, Any]]
 
@@ -75,6 +77,7 @@ def test_foreign_chain(target: Target, decrypt: Decrypt) -> None:
     assert refused(decrypt(target.foreign_document(pcrs=target.enclave().pcrs)), by="document.root")
 
 
+@pytest.mark.needs(Capability.PASS_MINUTES)
 @pytest.mark.inferred("zama-ai/kms and bountynet: not older than five minutes")
 def test_four_minutes_and_fifty_seconds_old(target: Target, decrypt: Decrypt) -> None:
     """A document of 4:50 is still taken."""
@@ -83,6 +86,7 @@ def test_four_minutes_and_fifty_seconds_old(target: Target, decrypt: Decrypt) ->
     assert isinstance(decrypt(document), Result)
 
 
+@pytest.mark.needs(Capability.PASS_MINUTES)
 @pytest.mark.inferred("zama-ai/kms and bountynet: not older than five minutes")
 def test_five_minutes_and_ten_seconds_old(target: Target, decrypt: Decrypt) -> None:
     """A document of 5:10 is refused; a fresh one of the same enclave is taken."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from scenarios.target import Key, Opened, Opener, Refused, Target
+from scenarios.target import Capability, Key, Opened, Opener, Refused, Target
+
+pytestmark = pytest.mark.needs(Capability.ENCLAVE)
 
 
 @pytest.mark.reported("EphemeralML before 39014f5: raw RSA-OAEP on the whole blob")

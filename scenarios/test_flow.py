@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from scenarios.target import Key, KmsError, Opened, Result, Target
+from scenarios.target import Capability, Key, KmsError, Opened, Result, Target
+
+pytestmark = pytest.mark.needs(Capability.ENCLAVE)
 
 RecipientOf = Callable[[bytes], Mapping[str, Any]]
 

@@ -20,8 +20,6 @@ from scenarios.target import (
     Target,
 )
 
-pytestmark = pytest.mark.needs(Capability.PARENT_INSTANCE)
-
 SOURCE = "aws-nitro-enclaves-cli 1.4.4, its sources"
 PORT = 5000
 
@@ -78,6 +76,7 @@ def until_gone(parent: ParentInstance, *, attempts: int = 200) -> list[dict[str,
     return found
 
 
+@pytest.mark.needs(Capability.PARENT_INSTANCE)
 @pytest.mark.reported("tsyrulb/EphemeralML, commits of 2026-01-26, bug 1 of the field notes")
 def test_bug_1_cmd_replaces_the_entrypoint(parent: ParentInstance) -> None:
     """ENTRYPOINT /hello with CMD --mode vsock: the enclave boots, and is gone at once.
@@ -104,6 +103,7 @@ def test_bug_1_cmd_replaces_the_entrypoint(parent: ParentInstance) -> None:
     assert [one["EnclaveID"] for one in described(parent)] == [enclave["EnclaveID"]]
 
 
+@pytest.mark.needs(Capability.PARENT_INSTANCE)
 @pytest.mark.inferred("aws-nitro-enclaves-sdk-bootstrap, init/init.c; issues of nitro-cli")
 def test_bug_1_a_program_that_ends_reboots_the_enclave(parent: ParentInstance) -> None:
     """A main process that ends, though with success, ends the enclave, and init says nothing."""
@@ -117,6 +117,7 @@ def test_bug_1_a_program_that_ends_reboots_the_enclave(parent: ParentInstance) -
     assert until_gone(parent) == []
 
 
+@pytest.mark.needs(Capability.NITRO_CLI)
 @pytest.mark.inferred(SOURCE)
 def test_bug_3_no_folder_for_artifacts(parent: ParentInstance) -> None:
     """build-enclave without HOME, as SSM runs scripts, is E51; NITRO_CLI_ARTIFACTS mends it.
@@ -135,6 +136,7 @@ def test_bug_3_no_folder_for_artifacts(parent: ParentInstance) -> None:
     assert set(json.loads(succeeded(mended))["Measurements"]) > {"PCR0", "PCR1", "PCR2"}
 
 
+@pytest.mark.needs(Capability.NITRO_CLI)
 @pytest.mark.inferred(SOURCE)
 def test_bug_3_is_masked_by_a_missing_package(parent: ParentInstance) -> None:
     """Without the files of -devel the same command fails earlier, with E19 instead of E51.
@@ -154,6 +156,8 @@ def test_bug_3_is_masked_by_a_missing_package(parent: ParentInstance) -> None:
     assert errors(installed) == ["E51"]
 
 
+# run-enclave asks the driver for a VM before it looks into the image.
+@pytest.mark.needs(Capability.PARENT_INSTANCE)
 @pytest.mark.inferred(SOURCE)
 def test_bug_3_leaves_an_empty_image_that_does_not_run(parent: ParentInstance) -> None:
     """run-enclave with the empty file that a failed build left fails by its signature check."""
@@ -165,6 +169,7 @@ def test_bug_3_leaves_an_empty_image_that_does_not_run(parent: ParentInstance) -
     assert "Failed connections: 1" in ran.stderr
 
 
+@pytest.mark.needs(Capability.PARENT_INSTANCE)
 @pytest.mark.inferred(SOURCE + "; the notes' scripts ran the command under timeout")
 def test_bug_9_an_enclave_outlives_its_command(parent: ParentInstance) -> None:
     """run-enclave --attach-console that is killed leaves the enclave, which holds its CPUs.
@@ -192,6 +197,7 @@ def test_bug_9_an_enclave_outlives_its_command(parent: ParentInstance) -> None:
     succeeded(parent.nitro_cli(*run_arguments(parent)))
 
 
+@pytest.mark.needs(Capability.PARENT_INSTANCE, Capability.ENCLAVE, Capability.POLICY_CHANGE)
 @pytest.mark.inferred("aws-nitro-enclaves-cli, issue 695; real documents of debug enclaves")
 def test_pcrs_that_describe_shows_of_a_debug_enclave_open_no_key(
     parent: ParentInstance,

@@ -17,6 +17,8 @@ from scenarios.target import (
     Target,
 )
 
+pytestmark = pytest.mark.needs(Capability.ENCLAVE)
+
 PCR0 = "kms:RecipientAttestation:PCR0"
 IMAGE = "kms:RecipientAttestation:ImageSha384"
 ZERO = "00" * 48
@@ -59,6 +61,7 @@ def unattested(target: Target) -> Callable[[Key], Answer]:
 Call = Callable[[Key], Answer]
 
 
+@pytest.mark.needs(Capability.POLICY_CHANGE)
 @pytest.mark.reported("EphemeralML audit: wrong PCR0, valid document")
 def test_wrong_pcr0(target: Target, statement: MakeStatement, attested: Call) -> None:
     """A good document of another image than the policy names is denied by the policy."""
@@ -66,6 +69,7 @@ def test_wrong_pcr0(target: Target, statement: MakeStatement, attested: Call) ->
     assert denied(attested(key))
 
 
+@pytest.mark.needs(Capability.POLICY_CHANGE)
 @pytest.mark.reported("yawn/ned README, a run on real KMS: text and HTTP 400")
 def test_wrong_pcr0_names_caller_key_and_reason(
     target: Target, statement: MakeStatement, attested: Call
@@ -91,6 +95,7 @@ def test_no_recipient_on_an_attested_key(attested_key: Key, unattested: Call) ->
     assert denied(unattested(attested_key))
 
 
+@pytest.mark.needs(Capability.DEBUG_ENCLAVE)
 @pytest.mark.reported("EphemeralML audit: debug-mode enclave against a policy with the real PCR0")
 def test_debug_enclave_against_the_real_pcr0(target: Target, attested_key: Key) -> None:
     """The same image booted in debug mode attests zeros and is denied."""
@@ -100,6 +105,7 @@ def test_debug_enclave_against_the_real_pcr0(target: Target, attested_key: Key) 
     assert denied(debug.run("Decrypt", {"CiphertextBlob": blob}))
 
 
+@pytest.mark.needs(Capability.POLICY_CHANGE, Capability.DEBUG_ENCLAVE)
 @pytest.mark.documented("aws-nitro-enclaves-sdk-c, docs/kmstool.md: policy for debug mode")
 def test_zero_pcr_policy_lets_any_debug_enclave_in(
     target: Target, statement: MakeStatement
@@ -111,6 +117,7 @@ def test_zero_pcr_policy_lets_any_debug_enclave_in(
     assert denied(target.enclave().run("Decrypt", {"CiphertextBlob": blob}))
 
 
+@pytest.mark.needs(Capability.POLICY_CHANGE)
 @pytest.mark.inferred("AWS KMS Developer Guide: value is lower-case hexadecimal; KMS supplies such")
 def test_upper_case_hex(target: Target, statement: MakeStatement, attested: Call) -> None:
     """The right PCR0 in upper case never matches with StringEquals, and does with IgnoreCase."""
@@ -121,6 +128,7 @@ def test_upper_case_hex(target: Target, statement: MakeStatement, attested: Call
     assert opened(attested(any_case))
 
 
+@pytest.mark.needs(Capability.POLICY_CHANGE)
 @pytest.mark.documented("IAM User Guide, IfExists condition operators")
 def test_if_exists_lets_the_parent_in(
     target: Target, statement: MakeStatement, attested: Call, unattested: Call
@@ -132,6 +140,7 @@ def test_if_exists_lets_the_parent_in(
     assert opened(unattested(key))
 
 
+@pytest.mark.needs(Capability.POLICY_CHANGE)
 @pytest.mark.reported("EphemeralML and prowler use it; IAM User Guide, Null condition operator")
 def test_deny_with_null_stops_calls_without_a_document(
     target: Target, statement: MakeStatement, attested: Call, unattested: Call
@@ -145,6 +154,7 @@ def test_deny_with_null_stops_calls_without_a_document(
     assert answer.message.endswith("with an explicit deny in a resource-based policy")
 
 
+@pytest.mark.needs(Capability.POLICY_CHANGE)
 @pytest.mark.reported("EphemeralML aed1938; aws-nitro-enclaves-sdk-c issues 100 and 157")
 def test_root_with_an_identity_allow_bypasses_pcr0(
     target: Target, statement: MakeStatement, unattested: Call
@@ -155,7 +165,7 @@ def test_root_with_an_identity_allow_bypasses_pcr0(
     assert opened(unattested(target.key([conditioned, root])))
 
 
-@pytest.mark.needs(Capability.IDENTITY_POLICIES)
+@pytest.mark.needs(Capability.POLICY_CHANGE, Capability.IDENTITY_POLICIES)
 @pytest.mark.documented("AWS KMS Developer Guide, Default key policy: root only enables IAM")
 def test_root_alone_allows_nobody(
     target: Target, statement: MakeStatement, unattested: Call
@@ -166,6 +176,7 @@ def test_root_alone_allows_nobody(
         assert denied(unattested(key))
 
 
+@pytest.mark.needs(Capability.POLICY_CHANGE)
 @pytest.mark.documented("AWS KMS Developer Guide, condition keys for Nitro Enclaves: PCR0 to PCR8")
 def test_every_measurement_can_be_demanded(
     target: Target, statement: MakeStatement, attested: Call

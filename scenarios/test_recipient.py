@@ -6,7 +6,9 @@ import base64
 
 import pytest
 
-from scenarios.target import Key, KmsError, PublicKeyForm, Target
+from scenarios.target import Capability, Key, KmsError, PublicKeyForm, Target
+
+pytestmark = pytest.mark.needs(Capability.ENCLAVE)
 
 
 def refused(answer: object, by: str) -> bool:

@@ -6,6 +6,7 @@ enclave program and the host proxy are processes of their own that find each oth
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +38,7 @@ from scenarios.target import (
     Opener,
     ParentInstance,
     PublicKeyForm,
+    RawAnswer,
     RecipientMembers,
     Refused,
     Result,
@@ -131,6 +133,21 @@ class SimulatedKms:
         response.pop("ResponseMetadata")
         return Result(response)
 
+    def raw(self, operation: str, members: Members) -> RawAnswer:
+        """Send as `call` does, and give the answer as it came."""
+        came: list[RawAnswer] = []
+
+        def keep(response_dict: Mapping[str, Any], **_: object) -> None:
+            came.append(RawAnswer(response_dict["status_code"], response_dict["body"].decode()))
+
+        events, event = self.client.meta.events, f"before-parse.kms.{operation}"
+        events.register(event, keep)
+        try:
+            self.call(operation, members)
+        finally:
+            events.unregister(event, keep)
+        return came[-1]
+
     def _error(self, error: ClientError) -> KmsError:
         details = error.response
         return kms_error(
@@ -154,6 +171,10 @@ class SimulatedKey:
             KeyId=self.arn, Plaintext=plaintext, EncryptionContext=dict(context or {})
         )["CiphertextBlob"]
         return blob
+
+    def disable(self) -> None:
+        """Disable the key."""
+        self._client.disable_key(KeyId=self.arn.rpartition("/")[2])  # moto fails on the ARN.
 
 
 class SimulatedEnclave:
@@ -307,6 +328,12 @@ class SimulatorTarget:
         # The enclave boots while the proxy starts; it dials the proxy only when told to.
         self._enclave = self._boot(debug=False)
         proxy.wait_until_ready()
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """The region and the simulator's own root: nothing here is hardware."""
+        root = hashlib.sha256(self.pki.root_certificate_der).hexdigest()
+        return {"region": REGION, "root_sha256": root}
 
     @cached_property
     def capabilities(self) -> frozenset[Capability]:

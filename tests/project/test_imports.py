@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("nsm_fake", "kms_fake", "simulator", "scenarios", "real_hw")
 CONTRACT = "scenarios.target"
 WORKLOAD = "scenarios.workload"
+WHAT_CAME_OF_IT = ("scenarios.known_differences", "scenarios.records", "scenarios.watching")
+"""What watches the scenarios and keeps what came of them: for the root conftest and reports."""
 
 # A string such as "scenarios.workload.enclave" is a module to be started with -m: it counts too.
 MODULE_NAME = re.compile(rf"(?:{'|'.join(PACKAGES)})(?:\.[a-z_]+)+")
@@ -28,14 +30,19 @@ def allowed(path: Path) -> tuple[str, ...]:  # noqa: PLR0911  # A table.
             return (fake,)
         case ("simulator", "interpose", *_):
             return ("simulator.interpose",)
+        case ("simulator", "commands", *_):
+            # The command line of the whole project.
+            return (*allowed(ROOT / "simulator" / "cli.py"), "real_hw")
         case ("simulator", *_):
-            return ("simulator", "nsm_fake", "kms_fake", CONTRACT, WORKLOAD)
+            return ("simulator", "nsm_fake", "kms_fake", CONTRACT, WORKLOAD, *WHAT_CAME_OF_IT)
         case ("real_hw", *_):
             return ("real_hw", CONTRACT, WORKLOAD)
         case ("scenarios", "workload", *_):
             return (WORKLOAD,)
         case ("scenarios", name) if name.startswith(("test_", "conftest")):
             return (CONTRACT,)
+        case ("scenarios", name) if f"scenarios.{name.removesuffix('.py')}" in WHAT_CAME_OF_IT:
+            return (CONTRACT, *WHAT_CAME_OF_IT)
         case ("scenarios", *_):
             return ()
     raise AssertionError(f"no rule for {part}")
@@ -154,3 +161,18 @@ def test_a_scenario_may_import_the_contract_alone() -> None:
     assert foreign("from scenarios.target import Target", permitted) == []
     assert foreign("from scenarios.workload import frames", permitted)
     assert foreign("import simulator", permitted)
+    assert foreign("from scenarios.records import read", permitted)
+
+
+def test_only_the_command_line_knows_the_hardware_target() -> None:
+    use = "from real_hw.target import HardwareTarget"
+    assert foreign(use, allowed(ROOT / "simulator" / "commands" / "doctor.py")) == []
+    assert foreign(use, allowed(ROOT / "simulator" / "target.py"))
+    assert foreign("import simulator", allowed(ROOT / "real_hw" / "target.py"))
+
+
+def test_what_watches_the_scenarios_knows_the_contract_alone() -> None:
+    permitted = allowed(ROOT / "scenarios" / "records.py")
+    assert foreign("from scenarios.target import Target", permitted) == []
+    assert foreign("import simulator", permitted)
+    assert foreign("from scenarios.workload import frames", permitted)
