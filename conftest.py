@@ -5,22 +5,30 @@ The only file that knows more than one target. Options:
     --target sim | hardware    what the scenarios run against (default sim)
     --transport auto | fabric | supervised | open-trap
                                how the simulator's programs reach its NSM and vsock (default auto)
+    --results FOLDER           where TARGET.json goes, with what each scenario did and what came of
+                               it (default .results beside this file)
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from scenarios.normalising import normalised
+from scenarios.notes import Notes
+from scenarios.results import Run, ScenarioResult, summary_of, write
 from scenarios.target import TargetUnavailable
+from scenarios.watching import Watched
 
 if TYPE_CHECKING:
-    from scenarios.target import Target
+    from scenarios.target import Observe, Target
 
 TARGETS = {
     "sim": ("simulator.target", "SimulatorTarget"),
@@ -36,9 +44,28 @@ EVIDENCE = {
     "inferred": "concluded from the others",
 }
 
-_stands_on: list[str] = []
-"""How the simulator's programs reach NSM and vsock, in words."""
-_outcomes: dict[tuple[str, str], str] = {}
+
+@dataclass(slots=True)
+class Suite:
+    """The scenarios of this run, and the target once one of them has opened it."""
+
+    notes: Notes = field(default_factory=Notes)
+    results: dict[str, ScenarioResult] = field(default_factory=dict)
+    """By node id, in the order in which they ran."""
+    deselected: int = 0
+    target: Watched | None = None
+    stands_on: str = ""
+    """How the simulator's programs reach NSM and vsock, in words."""
+    said: list[str] = field(default_factory=list)
+    """Sentences for the end of the run."""
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """On what the scenarios run, as far as it is known."""
+        return {} if self.target is None else self.target.provenance
+
+
+_suite = Suite()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,6 +84,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "hardware, under the supervisor, by its best technique or by the one that needs nothing "
         "(open-trap); supervised where this machine can (auto)",
     )
+    parser.addoption(
+        "--results",
+        type=Path,
+        metavar="FOLDER",
+        help="where TARGET.json goes, with what each scenario did and what came of it (default "
+        ".results beside conftest.py)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -74,9 +108,14 @@ def scenario_id(item: pytest.Item) -> str | None:
     return f"{area}/{item.name.removeprefix('test_')}".replace("_", "-")
 
 
-def evidence(item: pytest.Item) -> str:
+def evidence(item: pytest.Item) -> pytest.Mark:
     """The one evidence marker of a scenario."""
-    return next(mark.name for mark in item.iter_markers() if mark.name in EVIDENCE)
+    return next(mark for mark in item.iter_markers() if mark.name in EVIDENCE)
+
+
+def docstring(item: pytest.Item) -> str:
+    """What a scenario says must happen."""
+    return inspect.getdoc(getattr(item, "function", None)) or ""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -106,7 +145,7 @@ def _mistakes(item: pytest.Item) -> Iterator[str]:
             yield f"its marker {mark.name} names no source"
         if mark.name == "recorded" and not _record(item).exists():
             yield f"is marked recorded and {_record(item).name} does not exist"
-    if not (getattr(item, "function", None) and item.function.__doc__):  # type: ignore[attr-defined]
+    if not docstring(item):
         yield "has no docstring; say who does what and what must happen"
 
 
@@ -124,9 +163,16 @@ def session_target(request: pytest.FixtureRequest) -> Iterator[Target]:
         target: Target = getattr(importlib.import_module(module), name)(**options)
     except TargetUnavailable as error:
         pytest.exit(str(error), returncode=1)
-    _stands_on.append(getattr(target, "stands_on", ""))
-    yield target
+    _suite.stands_on = getattr(target, "stands_on", "")
+    _suite.target = Watched(target, _suite.notes)
+    yield _suite.target
     target.close()
+
+
+@pytest.fixture
+def observe() -> Observe:
+    """Notes an answer that settles what is unknown."""
+    return _suite.notes.observe
 
 
 @pytest.fixture
@@ -139,25 +185,89 @@ def target(request: pytest.FixtureRequest, session_target: Target) -> Target:
     return session_target
 
 
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Count the scenarios that were not chosen."""
+    _suite.deselected += sum(scenario_id(item) is not None for item in items)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep what came of each scenario for the table."""
+    """Keep what came of each scenario and the steps it took."""
     report = yield
     identifier = scenario_id(item)
-    if identifier is not None and (report.when == "call" or report.outcome != "passed"):
-        _outcomes[identifier, evidence(item)] = report.outcome
+    if identifier is None:
+        return report
+    if report.when == "setup":
+        text, mark = docstring(item), evidence(item)
+        _suite.results[item.nodeid] = ScenarioResult(
+            id=identifier,
+            nodeid=item.nodeid,
+            summary=summary_of(text),
+            docstring=text,
+            evidence=mark.name,
+            source=mark.args[0],
+            steps=_suite.notes.steps,
+        )
+    result = _suite.results[item.nodeid]
+    result.seconds = round(result.seconds + report.duration, 3)
+    if report.outcome != "passed" and result.outcome == "passed":
+        failed = "failed" if report.when == "call" else "error"
+        result.outcome = "skipped" if report.outcome == "skipped" else failed
+        result.reason = _reason(report)
     return report
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """Why it was skipped or what failed, in short."""
+    match report.longrepr:
+        case (_, _, str(reason)):
+            return reason.removeprefix("Skipped: ")
+        case representation:
+            crash = getattr(representation, "reprcrash", None)
+            return normalised(str(crash.message if crash else representation))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Each scenario has a list of steps of its own, with those of its fixtures."""
+    if scenario_id(item) is not None:
+        _suite.notes.begin()
+    return (yield)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write what came of the scenarios that have run, also where the run is cut short."""
+    if not _suite.results:
+        return
+    config = session.config
+    run = Run(
+        target=config.getoption("--target"),
+        transport=_suite.stands_on,
+        provenance=_suite.provenance,
+        deselected=_suite.deselected,
+        scenarios=tuple(_suite.results.values()),
+    )
+    folder = config.getoption("--results") or Path(__file__).with_name(".results")
+    try:
+        file = write(run, folder)
+    except OSError as error:
+        _suite.said.append(
+            f"The results were not written into {folder}: {error.strerror}. "
+            "--results FOLDER puts them elsewhere."
+        )
+    else:
+        _suite.said.append(f"What each did is in {file}.")
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Print the table of scenarios with their evidence, and the counts."""
-    if not _outcomes:
+    if not _suite.results:
         return
-    rows = [(*scenario, outcome) for scenario, outcome in sorted(_outcomes.items())]
+    rows = sorted((it.id, it.evidence, it.outcome) for it in _suite.results.values())
     width = max(len(identifier) for identifier, _, _ in rows)
     name = config.getoption("--target")
     terminalreporter.section(f"scenarios against {name}")
@@ -169,6 +279,8 @@ def pytest_terminal_summary(
         terminalreporter.write_line(f"{source:10}  {outcome:8} {counts[source, outcome]:4}")
     terminalreporter.write_line(f"{'total':10}  {'':8} {len(rows):4}")
     if name == "sim":
-        for words in _stands_on:
-            terminalreporter.write_line(f"Its programs used {words}.")
+        if _suite.stands_on:
+            terminalreporter.write_line(f"Its programs used {_suite.stands_on}.")
         terminalreporter.write_line("A pass in the simulator is not a pass on hardware.")
+    for sentence in _suite.said:
+        terminalreporter.write_line(sentence)
