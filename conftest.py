@@ -2,7 +2,10 @@
 
 The only file that knows more than one target. Options:
 
-    --target sim | hardware    what the scenarios run against (default sim)
+    --target sim | rehearsal | hardware | host
+                               what the scenarios run against (default sim): hardware is this parent
+                               instance, rehearsal the same code within `attested-kms rehearsal`,
+                               host any machine with the package nitro-cli
     --transport auto | fabric | supervised | open-trap
                                how the simulator's programs reach its NSM and vsock (default auto)
     --results FOLDER           where TARGET.json goes, with what each scenario did and what came of
@@ -13,18 +16,22 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
+import os
+import sys
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from scenarios.normalising import normalised
 from scenarios.notes import Notes
 from scenarios.results import Run, ScenarioResult, summary_of, write
-from scenarios.target import TargetUnavailable
+from scenarios.target import Capability, TargetUnavailable
 from scenarios.watching import Watched
 
 if TYPE_CHECKING:
@@ -32,8 +39,12 @@ if TYPE_CHECKING:
 
 TARGETS = {
     "sim": ("simulator.target", "SimulatorTarget"),
+    "rehearsal": ("real_hw.target", "HardwareTarget"),
     "hardware": ("real_hw.target", "HardwareTarget"),
+    "host": ("real_hw.host_target", "HostTarget"),
 }
+REHEARSAL = "ATTESTED_KMS_REHEARSAL"
+"""The variable that names the file about the world of a rehearsal."""
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 
@@ -121,11 +132,13 @@ def docstring(item: pytest.Item) -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse a scenario that does not say what must happen and how anybody knows.
 
-    Only the simulator lets minutes pass in no time; elsewhere no scenario has a time limit.
+    Only the simulator lets minutes pass in no time; elsewhere no scenario has a time limit, and
+    those that want the same enclave are together, for each boot costs.
     """
     if config.getoption("--target") != "sim":
         for item in items:
             item.add_marker(pytest.mark.timeout(0), append=False)
+        items.sort(key=_wants)
     mistakes = [
         f"{item.nodeid}: {mistake}"
         for item in items
@@ -134,6 +147,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
     if mistakes:
         raise pytest.UsageError("\n".join(mistakes))
+
+
+def _wants(item: pytest.Item) -> int:
+    """Which enclave a scenario wants: the suite's own, one in debug mode, those of nitro-cli."""
+    needs = {capability for mark in item.iter_markers("needs") for capability in mark.args}
+    if needs & {Capability.NITRO_CLI, Capability.PARENT_INSTANCE}:
+        return 2
+    return 1 if Capability.DEBUG_ENCLAVE in needs else 0
 
 
 def _mistakes(item: pytest.Item) -> Iterator[str]:
@@ -153,13 +174,45 @@ def _record(item: pytest.Item) -> Path:
     return item.path.with_name(f"{item.name}.validation.json")
 
 
+def _options_of_target(chosen: str, config: pytest.Config) -> dict[str, Any]:
+    """What the target is made with. Raises TargetUnavailable."""
+    if chosen == "sim":
+        return {"transport": config.getoption("--transport")}
+    folder = (config.getoption("--results") or Path(__file__).with_name(".results")) / "runs"
+    options: dict[str, Any] = {"folder": folder.absolute(), "say": _say_to(config)}
+    if chosen == "rehearsal":
+        from simulator.rehearsal.passing import Passing
+
+        told = os.environ.get(REHEARSAL)
+        if not told:
+            raise TargetUnavailable(
+                "There is no world to rehearse in. Run the suite within it: "
+                "attested-kms rehearsal -- pytest scenarios --target rehearsal"
+            )
+        world = json.loads(Path(told).read_text())
+        passing = Passing(world["management_endpoint"])
+        options |= {"launcher": world["launcher"], "wait": passing.wait, "clock": passing.clock}
+    return options
+
+
+def _say_to(config: pytest.Config) -> Callable[[str], None]:
+    """Prints a line of progress where a person sees it, although pytest captures."""
+
+    def say(line: str) -> None:
+        capture: Any = config.pluginmanager.get_plugin("capturemanager")
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            print(f"attested-kms {config.getoption('--target')}: {line}", file=sys.stderr)
+
+    return say
+
+
 @pytest.fixture(scope="session")
 def session_target(request: pytest.FixtureRequest) -> Iterator[Target]:
     """The target of this run, opened once."""
     chosen = request.config.getoption("--target")
     module, name = TARGETS[chosen]
-    options = {"transport": request.config.getoption("--transport")} if chosen == "sim" else {}
     try:
+        options = _options_of_target(chosen, request.config)
         target: Target = getattr(importlib.import_module(module), name)(**options)
     except TargetUnavailable as error:
         pytest.exit(str(error), returncode=1)

@@ -6,7 +6,7 @@ A plain Amazon Linux 2023 will do. Nothing of AWS is asked.
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
@@ -17,7 +17,7 @@ from real_hw.aws import Aws
 from real_hw.doing import RealActions
 from real_hw.image import Images
 from real_hw.interruption import Interruption
-from real_hw.lacking import Lacking
+from real_hw.lacking import Lacking, NoKms
 from real_hw.leaves import Dialler
 from real_hw.parent import HardwareParent, ScenarioImages, scenario_parent
 from real_hw.progress import say_on_stderr
@@ -26,7 +26,6 @@ from real_hw.undo import Ledger
 from scenarios.target import (
     Capability,
     Finished,
-    Kms,
     ParentInstance,
     TargetUnavailable,
 )
@@ -42,20 +41,22 @@ class HostTarget(Lacking):
     capabilities = frozenset({Capability.NITRO_CLI})
     role_arn = ""
     account_root = ""
+    kms = NoKms()
 
     def __init__(
         self,
         *,
         folder: Path | None = None,
+        say: Callable[[str], None] = say_on_stderr,
         actions: Actions | None = None,
         settings: Settings | None = None,
     ) -> None:
         # No region is asked for, and AWS is not either.
         self._settings = settings or settings_from({"AWS_REGION": "none"}, folder=folder)
-        self._interruption = Interruption(say_on_stderr)
+        self._interruption = Interruption(say)
         real = RealActions(Aws(self._settings.region), self._interruption, _no_waiting)
         self._actions = actions or real
-        self._ledger = Ledger(self._actions, self._settings.ledger, say_on_stderr)
+        self._ledger = Ledger(self._actions, self._settings.ledger, say)
         images = Images(self._actions, self._settings, self._ledger)
         self._scenario_images = ScenarioImages(self._actions, images)
         self._is_open = True
@@ -92,11 +93,6 @@ class HostTarget(Lacking):
     def provenance(self) -> Mapping[str, str]:
         """On what the scenarios ran."""
         return {"nitro_cli": self._version, "kernel": platform.release()}
-
-    @property
-    def kms(self) -> Kms:
-        """Not here."""
-        self._lacks(Capability.ENCLAVE)
 
     def __enter__(self) -> Self:
         return self

@@ -26,6 +26,7 @@ _ADMINISTRATION = (
 """Managing and Encrypt; never Decrypt or GenerateDataKey. Keys of the simulator's target have the
 same without tags."""
 PENDING = "PendingDeletion"
+_FINAL_ATTEMPTS = 30
 _TAGGING_API = "Resource Groups Tagging API Reference"
 
 
@@ -111,8 +112,17 @@ class Keys:
         self._settling.settled(lambda: self._state(arn, "Disabled"), f"{arn} is disabled")
 
     def states(self) -> list[tuple[str, str]]:
-        """Each key that was made, and its state as KMS tells it now."""
-        return [(arn, self._state(arn, PENDING)) for arn in self.made]
+        """Each key that was made and its state, for the end of a run."""
+        return [(arn, self._final_state(arn)) for arn in self.made]
+
+    def _final_state(self, arn: str) -> str:
+        """The state, asked for anew while KMS does not tell everywhere that the key will go."""
+        for _ in range(_FINAL_ATTEMPTS):
+            state = self._state(arn, PENDING)
+            if state == PENDING:
+                break
+            self._actions.wait(1.0, "until KMS tells of the deletion everywhere")
+        return state
 
     def _create(self, policy: str) -> str:
         entry = self._ledger.begin("kms-key", self._get_rid_of)

@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NoReturn
 
-from scenarios.target import Capability, Enclave, FreshInstance, Key, Statement
+from scenarios.target import (
+    Capability,
+    Enclave,
+    FreshInstance,
+    Key,
+    KmsError,
+    Members,
+    RawAnswer,
+    Result,
+    Statement,
+)
 
 # Each argument below is the contract's.
 # ruff: noqa: ARG002
@@ -47,3 +57,22 @@ class Lacking:
 
     def _lacks(self, capability: Capability) -> NoReturn:
         raise RuntimeError(f"the target {self.name} lacks {capability.value}")
+
+
+class NoKms:
+    """KMS of a target that asks none. Each method raises RuntimeError."""
+
+    def call(self, operation: str, members: Members) -> Result | KmsError:
+        """Not here."""
+        raise RuntimeError(_NO_KMS)
+
+    def send(self, operation: str, members: Members) -> Result | KmsError:
+        """Not here."""
+        raise RuntimeError(_NO_KMS)
+
+    def raw(self, operation: str, members: Members) -> RawAnswer:
+        """Not here."""
+        raise RuntimeError(_NO_KMS)
+
+
+_NO_KMS = "this target has no KMS"
