@@ -92,6 +92,12 @@ class PublicKeyForm(enum.Enum):
     """The SubjectPublicKeyInfo as PEM text."""
     EC_P256 = "ec-p256"
     """DER SubjectPublicKeyInfo of a P-256 key."""
+    RSA_1024 = "rsa-1024"
+    """DER SubjectPublicKeyInfo of another RSA key of the enclave, of 1024 bits."""
+    RSA_3072 = "rsa-3072"
+    """The same of 3072 bits."""
+    RSA_4096 = "rsa-4096"
+    """The same of 4096 bits."""
     ABSENT = "absent"
     """No public key: bug 8.2 of the field notes."""
 
@@ -112,6 +118,15 @@ class Result:
     """A response of KMS as the caller of `Kms.call` got it."""
 
     members: Members
+
+
+@dataclass(frozen=True, slots=True)
+class RawAnswer:
+    """What KMS answered to `Kms.raw`, before any SDK read it."""
+
+    http_status: int
+    body: str
+    """JSON as it came; blobs are base64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +221,10 @@ class Key(Protocol):
         """A CiphertextBlob of `plaintext` (1 to 4096 bytes) under this key."""
         ...
 
+    def disable(self) -> None:
+        """Disable the key for good; KMS knows it when this returns."""
+        ...
+
 
 class Kms(Protocol):
     """KMS as the parent instance reaches it with its own role, without the enclave."""
@@ -216,6 +235,13 @@ class Kms(Protocol):
 
     def send(self, operation: str, members: Mapping[str, Any]) -> Result | KmsError:
         """Send what no SDK would: the JSON of `members` as it stands, signed. Blobs are base64."""
+        ...
+
+    def raw(self, operation: str, members: Members) -> RawAnswer:
+        """Send as `call` does, and give the answer as it came, be it a result or an error.
+
+        An SDK shows neither whether a member is null or absent nor how an error spells `message`.
+        """
         ...
 
 

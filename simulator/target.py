@@ -38,6 +38,7 @@ from scenarios.target import (
     Opener,
     ParentInstance,
     PublicKeyForm,
+    RawAnswer,
     RecipientMembers,
     Refused,
     Result,
@@ -132,6 +133,21 @@ class SimulatedKms:
         response.pop("ResponseMetadata")
         return Result(response)
 
+    def raw(self, operation: str, members: Members) -> RawAnswer:
+        """Send as `call` does, and give the answer as it came."""
+        came: list[RawAnswer] = []
+
+        def keep(response_dict: Mapping[str, Any], **_: object) -> None:
+            came.append(RawAnswer(response_dict["status_code"], response_dict["body"].decode()))
+
+        events, event = self.client.meta.events, f"before-parse.kms.{operation}"
+        events.register(event, keep)
+        try:
+            self.call(operation, members)
+        finally:
+            events.unregister(event, keep)
+        return came[-1]
+
     def _error(self, error: ClientError) -> KmsError:
         details = error.response
         return kms_error(
@@ -155,6 +171,10 @@ class SimulatedKey:
             KeyId=self.arn, Plaintext=plaintext, EncryptionContext=dict(context or {})
         )["CiphertextBlob"]
         return blob
+
+    def disable(self) -> None:
+        """Disable the key."""
+        self._client.disable_key(KeyId=self.arn.rpartition("/")[2])  # moto fails on the ARN.
 
 
 class SimulatedEnclave:

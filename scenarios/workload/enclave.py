@@ -24,6 +24,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from scenarios.workload import attestation, envelope, frames, messages, service, transport
@@ -51,29 +52,55 @@ class PublicKeyForm(enum.StrEnum):
     PKCS1 = "pkcs1"
     PEM = "pem"
     EC_P256 = "ec-p256"
+    RSA_1024 = "rsa-1024"
+    RSA_3072 = "rsa-3072"
+    RSA_4096 = "rsa-4096"
     ABSENT = "absent"
 
 
-def _new_rsa_key() -> rsa.RSAPrivateKey:
+_OTHER_SIZES = {
+    PublicKeyForm.RSA_1024: 1024,
+    PublicKeyForm.RSA_3072: 3072,
+    PublicKeyForm.RSA_4096: 4096,
+}
+
+
+def _new_rsa_key(bits: int = 2048) -> RSAPrivateKey:
     # RSA-2048 as DER SubjectPublicKeyInfo is what KMS asks for (documented: RecipientRequest.md of
     # aws-nitro-enclaves-sdk-c).
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of one boot. Only the RSA key opens envelopes."""
+    """The keys of one boot. Only RSA keys open envelopes."""
 
-    rsa: rsa.RSAPrivateKey = field(default_factory=_new_rsa_key)
+    rsa: RSAPrivateKey = field(default_factory=_new_rsa_key)
     ec: ec.EllipticCurvePrivateKey = field(
         default_factory=partial(ec.generate_private_key, ec.SECP256R1())
     )
+    other_sizes: dict[PublicKeyForm, RSAPrivateKey] = field(default_factory=dict)
+    """RSA keys of other sizes: each takes its time to make, so it is made when it is asked for."""
+
+    def private(self, form: PublicKeyForm) -> RSAPrivateKey:
+        """The RSA key that opens what is encrypted to the public key in `form`."""
+        if form not in _OTHER_SIZES:
+            return self.rsa
+        if form not in self.other_sizes:
+            # Of two connections that ask at once, one's key is everybody's.
+            self.other_sizes.setdefault(form, _new_rsa_key(_OTHER_SIZES[form]))
+        return self.other_sizes[form]
 
     def public(self, form: PublicKeyForm) -> bytes | None:
         """The public key in `form`."""
-        public = self.rsa.public_key()
+        public = self.private(form).public_key()
         match form:
-            case PublicKeyForm.SPKI:
+            case (
+                PublicKeyForm.SPKI
+                | PublicKeyForm.RSA_1024
+                | PublicKeyForm.RSA_3072
+                | PublicKeyForm.RSA_4096
+            ):
                 return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
             case PublicKeyForm.PKCS1:
                 return public.public_bytes(Encoding.DER, PublicFormat.PKCS1)
@@ -145,7 +172,8 @@ class Enclave:
                     "override its members with recipient, or set send_recipient to false",
                 )
             members = {**members, "Recipient": self._recipient(overrides, form)}
-        return self._outcome(self._call_kms(operation, members), opener)
+        response = self._call_kms(operation, members)
+        return self._outcome(response, opener, self._keys.private(form))
 
     def _recipient(self, overrides: Mapping[str, Any], form: PublicKeyForm) -> dict[str, Any]:
         document = attestation.attest(
@@ -178,14 +206,16 @@ class Enclave:
                     Kind.ENCLAVE, "BadProxyAnswer", f"the host proxy failed: {error}"
                 ) from error
 
-    def _outcome(self, response: Mapping[str, Any], opener: envelope.Opener) -> dict[str, Any]:
+    def _outcome(
+        self, response: Mapping[str, Any], opener: envelope.Opener, key: RSAPrivateKey
+    ) -> dict[str, Any]:
         blob = response.get("CiphertextForRecipient")
         if blob:
             if not isinstance(blob, bytes):
                 problem = f"CiphertextForRecipient is a {type(blob).__name__}, not bytes"
                 return _refused("unreadable-envelope", problem, response)
             try:
-                plaintext = envelope.OPENERS[opener](blob, self._keys.rsa)
+                plaintext = envelope.OPENERS[opener](blob, key)
             except envelope.EnvelopeError as error:
                 return _refused("unreadable-envelope", str(error), response)
             return {"outcome": "opened", "plaintext": plaintext, "response": response}

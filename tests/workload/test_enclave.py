@@ -57,6 +57,20 @@ def test_one_rsa_key_a_boot_in_every_form(ask_enclave: Ask) -> None:
     assert public_key(ask_enclave, "absent") is None
 
 
+def test_rsa_keys_of_other_sizes_are_made_once_when_they_are_asked_for() -> None:
+    keys = Keys()
+    assert keys.other_sizes == {}
+    spki = keys.public(PublicKeyForm.RSA_1024)
+    assert spki == keys.public(PublicKeyForm.RSA_1024)
+    assert spki is not None
+    key = load_der_public_key(spki)
+    assert isinstance(key, rsa.RSAPublicKey)
+    assert key.key_size == 1024
+    assert keys.private(PublicKeyForm.RSA_1024).public_key() == key
+    assert set(keys.other_sizes) == {PublicKeyForm.RSA_1024}
+    assert keys.private(PublicKeyForm.PEM) is keys.rsa
+
+
 def test_one_ec_key_a_boot(ask_enclave: Ask) -> None:
     first = load_der_public_key(public_key(ask_enclave, "ec-p256"))
     assert isinstance(first, ec.EllipticCurvePublicKey)
