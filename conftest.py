@@ -2,30 +2,49 @@
 
 The only file that knows more than one target. Options:
 
-    --target sim | hardware    what the scenarios run against (default sim)
+    --target sim | rehearsal | hardware | host
+                               what the scenarios run against (default sim): hardware is this parent
+                               instance, rehearsal the same code within `attested-kms rehearsal`,
+                               host any machine with the package nitro-cli
     --transport auto | fabric | supervised | open-trap
                                how the simulator's programs reach its NSM and vsock (default auto)
+    --results FOLDER           where TARGET.json goes, with what each scenario did and what came of
+                               it (default .results beside this file)
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
+import json
+import os
+import sys
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scenarios.target import TargetUnavailable
+from scenarios.normalising import normalised
+from scenarios.notes import Notes
+from scenarios.results import Run, ScenarioResult, summary_of, write
+from scenarios.target import Capability, TargetUnavailable
+from scenarios.watching import Watched
 
 if TYPE_CHECKING:
-    from scenarios.target import Target
+    from scenarios.target import Observe, Target
 
 TARGETS = {
     "sim": ("simulator.target", "SimulatorTarget"),
+    "rehearsal": ("real_hw.target", "HardwareTarget"),
     "hardware": ("real_hw.target", "HardwareTarget"),
+    "host": ("real_hw.host_target", "HostTarget"),
 }
+REHEARSAL = "ATTESTED_KMS_REHEARSAL"
+"""The variable that names the file about the world of a rehearsal."""
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 
@@ -36,9 +55,28 @@ EVIDENCE = {
     "inferred": "concluded from the others",
 }
 
-_stands_on: list[str] = []
-"""How the simulator's programs reach NSM and vsock, in words."""
-_outcomes: dict[tuple[str, str], str] = {}
+
+@dataclass(slots=True)
+class Suite:
+    """The scenarios of this run, and the target once one of them has opened it."""
+
+    notes: Notes = field(default_factory=Notes)
+    results: dict[str, ScenarioResult] = field(default_factory=dict)
+    """By node id, in the order in which they ran."""
+    deselected: int = 0
+    target: Watched | None = None
+    stands_on: str = ""
+    """How the simulator's programs reach NSM and vsock, in words."""
+    said: list[str] = field(default_factory=list)
+    """Sentences for the end of the run."""
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """On what the scenarios run, as far as it is known."""
+        return {} if self.target is None else self.target.provenance
+
+
+_suite = Suite()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,6 +95,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "hardware, under the supervisor, by its best technique or by the one that needs nothing "
         "(open-trap); supervised where this machine can (auto)",
     )
+    parser.addoption(
+        "--results",
+        type=Path,
+        metavar="FOLDER",
+        help="where TARGET.json goes, with what each scenario did and what came of it (default "
+        ".results beside conftest.py)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -74,19 +119,26 @@ def scenario_id(item: pytest.Item) -> str | None:
     return f"{area}/{item.name.removeprefix('test_')}".replace("_", "-")
 
 
-def evidence(item: pytest.Item) -> str:
+def evidence(item: pytest.Item) -> pytest.Mark:
     """The one evidence marker of a scenario."""
-    return next(mark.name for mark in item.iter_markers() if mark.name in EVIDENCE)
+    return next(mark for mark in item.iter_markers() if mark.name in EVIDENCE)
+
+
+def docstring(item: pytest.Item) -> str:
+    """What a scenario says must happen."""
+    return inspect.getdoc(getattr(item, "function", None)) or ""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse a scenario that does not say what must happen and how anybody knows.
 
-    Only the simulator lets minutes pass in no time; elsewhere no scenario has a time limit.
+    Only the simulator lets minutes pass in no time; elsewhere no scenario has a time limit, and
+    those that want the same enclave are together, for each boot costs.
     """
     if config.getoption("--target") != "sim":
         for item in items:
             item.add_marker(pytest.mark.timeout(0), append=False)
+        items.sort(key=_wants)
     mistakes = [
         f"{item.nodeid}: {mistake}"
         for item in items
@@ -95,6 +147,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
     if mistakes:
         raise pytest.UsageError("\n".join(mistakes))
+
+
+def _wants(item: pytest.Item) -> int:
+    """Which enclave a scenario wants: the suite's own, one in debug mode, those of nitro-cli."""
+    needs = {capability for mark in item.iter_markers("needs") for capability in mark.args}
+    if needs & {Capability.NITRO_CLI, Capability.PARENT_INSTANCE}:
+        return 2
+    return 1 if Capability.DEBUG_ENCLAVE in needs else 0
 
 
 def _mistakes(item: pytest.Item) -> Iterator[str]:
@@ -106,7 +166,7 @@ def _mistakes(item: pytest.Item) -> Iterator[str]:
             yield f"its marker {mark.name} names no source"
         if mark.name == "recorded" and not _record(item).exists():
             yield f"is marked recorded and {_record(item).name} does not exist"
-    if not (getattr(item, "function", None) and item.function.__doc__):  # type: ignore[attr-defined]
+    if not docstring(item):
         yield "has no docstring; say who does what and what must happen"
 
 
@@ -114,19 +174,58 @@ def _record(item: pytest.Item) -> Path:
     return item.path.with_name(f"{item.name}.validation.json")
 
 
+def _options_of_target(chosen: str, config: pytest.Config) -> dict[str, Any]:
+    """What the target is made with. Raises TargetUnavailable."""
+    if chosen == "sim":
+        return {"transport": config.getoption("--transport")}
+    folder = (config.getoption("--results") or Path(__file__).with_name(".results")) / "runs"
+    options: dict[str, Any] = {"folder": folder.absolute(), "say": _say_to(config)}
+    if chosen == "rehearsal":
+        from simulator.rehearsal.passing import Passing
+
+        told = os.environ.get(REHEARSAL)
+        if not told:
+            raise TargetUnavailable(
+                "There is no world to rehearse in. Run the suite within it: "
+                "attested-kms rehearsal -- pytest scenarios --target rehearsal"
+            )
+        world = json.loads(Path(told).read_text())
+        passing = Passing(world["management_endpoint"])
+        options |= {"launcher": world["launcher"], "wait": passing.wait, "clock": passing.clock}
+    return options
+
+
+def _say_to(config: pytest.Config) -> Callable[[str], None]:
+    """Prints a line of progress where a person sees it, although pytest captures."""
+
+    def say(line: str) -> None:
+        capture: Any = config.pluginmanager.get_plugin("capturemanager")
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            print(f"attested-kms {config.getoption('--target')}: {line}", file=sys.stderr)
+
+    return say
+
+
 @pytest.fixture(scope="session")
 def session_target(request: pytest.FixtureRequest) -> Iterator[Target]:
     """The target of this run, opened once."""
     chosen = request.config.getoption("--target")
     module, name = TARGETS[chosen]
-    options = {"transport": request.config.getoption("--transport")} if chosen == "sim" else {}
     try:
+        options = _options_of_target(chosen, request.config)
         target: Target = getattr(importlib.import_module(module), name)(**options)
     except TargetUnavailable as error:
         pytest.exit(str(error), returncode=1)
-    _stands_on.append(getattr(target, "stands_on", ""))
-    yield target
+    _suite.stands_on = getattr(target, "stands_on", "")
+    _suite.target = Watched(target, _suite.notes)
+    yield _suite.target
     target.close()
+
+
+@pytest.fixture
+def observe() -> Observe:
+    """Notes an answer that settles what is unknown."""
+    return _suite.notes.observe
 
 
 @pytest.fixture
@@ -139,25 +238,89 @@ def target(request: pytest.FixtureRequest, session_target: Target) -> Target:
     return session_target
 
 
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Count the scenarios that were not chosen."""
+    _suite.deselected += sum(scenario_id(item) is not None for item in items)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep what came of each scenario for the table."""
+    """Keep what came of each scenario and the steps it took."""
     report = yield
     identifier = scenario_id(item)
-    if identifier is not None and (report.when == "call" or report.outcome != "passed"):
-        _outcomes[identifier, evidence(item)] = report.outcome
+    if identifier is None:
+        return report
+    if report.when == "setup":
+        text, mark = docstring(item), evidence(item)
+        _suite.results[item.nodeid] = ScenarioResult(
+            id=identifier,
+            nodeid=item.nodeid,
+            summary=summary_of(text),
+            docstring=text,
+            evidence=mark.name,
+            source=mark.args[0],
+            steps=_suite.notes.steps,
+        )
+    result = _suite.results[item.nodeid]
+    result.seconds = round(result.seconds + report.duration, 3)
+    if report.outcome != "passed" and result.outcome == "passed":
+        failed = "failed" if report.when == "call" else "error"
+        result.outcome = "skipped" if report.outcome == "skipped" else failed
+        result.reason = _reason(report)
     return report
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """Why it was skipped or what failed, in short."""
+    match report.longrepr:
+        case (_, _, str(reason)):
+            return reason.removeprefix("Skipped: ")
+        case representation:
+            crash = getattr(representation, "reprcrash", None)
+            return normalised(str(crash.message if crash else representation))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Each scenario has a list of steps of its own, with those of its fixtures."""
+    if scenario_id(item) is not None:
+        _suite.notes.begin()
+    return (yield)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write what came of the scenarios that have run, also where the run is cut short."""
+    if not _suite.results:
+        return
+    config = session.config
+    run = Run(
+        target=config.getoption("--target"),
+        transport=_suite.stands_on,
+        provenance=_suite.provenance,
+        deselected=_suite.deselected,
+        scenarios=tuple(_suite.results.values()),
+    )
+    folder = config.getoption("--results") or Path(__file__).with_name(".results")
+    try:
+        file = write(run, folder)
+    except OSError as error:
+        _suite.said.append(
+            f"The results were not written into {folder}: {error.strerror}. "
+            "--results FOLDER puts them elsewhere."
+        )
+    else:
+        _suite.said.append(f"What each did is in {file}.")
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Print the table of scenarios with their evidence, and the counts."""
-    if not _outcomes:
+    if not _suite.results:
         return
-    rows = [(*scenario, outcome) for scenario, outcome in sorted(_outcomes.items())]
+    rows = sorted((it.id, it.evidence, it.outcome) for it in _suite.results.values())
     width = max(len(identifier) for identifier, _, _ in rows)
     name = config.getoption("--target")
     terminalreporter.section(f"scenarios against {name}")
@@ -169,6 +332,8 @@ def pytest_terminal_summary(
         terminalreporter.write_line(f"{source:10}  {outcome:8} {counts[source, outcome]:4}")
     terminalreporter.write_line(f"{'total':10}  {'':8} {len(rows):4}")
     if name == "sim":
-        for words in _stands_on:
-            terminalreporter.write_line(f"Its programs used {words}.")
+        if _suite.stands_on:
+            terminalreporter.write_line(f"Its programs used {_suite.stands_on}.")
         terminalreporter.write_line("A pass in the simulator is not a pass on hardware.")
+    for sentence in _suite.said:
+        terminalreporter.write_line(sentence)

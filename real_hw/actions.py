@@ -8,12 +8,12 @@ order, is not known here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from scenarios.target import Finished, Members
+from scenarios.target import Finished, Members, RawAnswer
 
 COMMAND_SECONDS = 60.0
 """How long a command may take unless it says otherwise."""
@@ -77,6 +77,8 @@ class Call:
     """As of `Command`."""
     attempts: int = 3
     """How often to try where AWS is busy; 1 for whatever a scenario observes."""
+    raw: Callable[[RawAnswer], None] | None = None
+    """Takes the answer as it came, before boto3 reads it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ requests) is told apart from a refusal, which is an answer.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +19,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from real_hw.actions import ActionFailed, Call, CallRefused
-from scenarios.target import Members, NotSent
+from scenarios.target import Members, NotSent, RawAnswer
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 30
-_NO_ANSWERS = {
+NO_ANSWERS = {
     # CommonErrors of each service's API Reference.
     "ExpiredToken": "the credentials have expired",
     "ExpiredTokenException": "the credentials have expired",
@@ -31,6 +33,7 @@ _NO_ANSWERS = {
     "Throttling": "AWS wants fewer requests a second",
     "ThrottlingException": "AWS wants fewer requests a second",
 }
+"""Codes that say nothing of what was asked."""
 # What boto3 wants before it makes a request at all.
 _REQUIRED: dict[str, Members] = {
     "Decrypt": {"CiphertextBlob": b"any"},
@@ -50,7 +53,8 @@ class Aws:
         """The members of the response. Raises CallRefused, NotSent, ActionFailed."""
         try:
             client = self._client(call.service, call.attempts)
-            response = _send(client, call) if call.as_it_stands else _ask(client, call)
+            with _kept_raw(client, call):
+                response = _send(client, call) if call.as_it_stands else _ask(client, call)
         except ParamValidationError as error:
             raise NotSent(str(error)) from error
         except ClientError as error:
@@ -94,6 +98,16 @@ class Caller:
     arn: str
     """The ARN that a key policy names: of the role, where a role was assumed."""
 
+    @property
+    def partition(self) -> str:
+        """`aws`, or that of another group of regions."""
+        return self.arn.split(":")[1]
+
+    @property
+    def account_root(self) -> str:
+        """`arn:aws:iam::ACCOUNT:root`."""
+        return f"arn:{self.partition}:iam::{self.account}:root"
+
 
 def caller_of(identity: Members) -> Caller:
     """The caller in a response of GetCallerIdentity.
@@ -131,12 +145,32 @@ def _send(client: Any, call: Call) -> dict[str, Any]:
     return response
 
 
+@contextmanager
+def _kept_raw(client: Any, call: Call) -> Iterator[None]:
+    """Within the context the answer goes to `raw` of the call, too."""
+    take = call.raw
+    if take is None:
+        yield
+        return
+
+    def keep(response_dict: Mapping[str, Any], **_: object) -> None:
+        body = response_dict["body"].decode(errors="replace")
+        take(RawAnswer(response_dict["status_code"], body))
+
+    events, event = client.meta.events, f"before-parse.{call.service}.{call.operation}"
+    events.register(event, keep)
+    try:
+        yield
+    finally:
+        events.unregister(event, keep)
+
+
 def _refusal(call: Call, error: ClientError) -> CallRefused | ActionFailed:
     details = error.response["Error"]
     code, message = details.get("Code") or "", details.get("Message") or ""
-    if code in _NO_ANSWERS:
+    if code in NO_ANSWERS:
         return ActionFailed(
-            f"{call.service} {call.operation} is no answer to build on: {_NO_ANSWERS[code]} "
+            f"{call.service} {call.operation} is no answer to build on: {NO_ANSWERS[code]} "
             f"({code}: {message})"
         )
     return CallRefused(code, message, error.response["ResponseMetadata"]["HTTPStatusCode"])

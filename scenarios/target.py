@@ -127,6 +127,8 @@ class RawAnswer:
     http_status: int
     body: str
     """JSON as it came; blobs are base64."""
+    rule: str | None = field(default=None, compare=False)
+    """As in KmsError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,24 @@ class Refused:
     `unreadable-envelope`: the opener could not open it."""
     detail: str
     response: Members
+
+
+Answer = Opened | Refused | Result | KmsError | RawAnswer | NotSent
+"""What came of a call of KMS."""
+
+
+class Observe(Protocol):
+    """The fixture `observe`: notes what nobody knows yet instead of asserting it.
+
+    A record of real hardware settles it, and from then on other targets are held to it.
+    """
+
+    def __call__(self, name: str, answer: Answer, *, rules: tuple[str, ...] = ()) -> None:
+        """Note the answer under `name`, which is one in its scenario.
+
+        `rules` are the rules of the KMS fake, by their ids, whose type, text or order it settles.
+        """
+        ...
 
 
 RecipientMembers = Mapping[str, Any]
@@ -390,7 +410,7 @@ class Target(Protocol):
 
     @property
     def provenance(self) -> Mapping[str, str]:
-        """On what the scenarios ran, for their records; what is not known is absent.
+        """On what the scenarios ran, for their records: what is known by now, without asking.
 
         `region` (`eu-central-1`), `instance_type` (`m6i.xlarge`), `nitro_cli` (`1.4.4`), `kernel`
         (what `uname -r` prints), and `root_sha256`: SHA-256, 64 lower-case hexadecimal digits, of

@@ -44,7 +44,9 @@ TOOLCHAIN = {
     "g++": ("instance.compiler", "main('g++', sys.argv[1:])"),
 }
 """Those that an instance has when a package has brought them; they hide this system's, too."""
-ALL = NITRO | SYSTEM | TOOLCHAIN
+ENGINE = {"docker": ("instance.docker", "main(sys.argv[1:])")}
+"""Brought by a package, too; beside a PATH of this system's, whose own engine is of more use."""
+ALL = NITRO | SYSTEM | TOOLCHAIN | ENGINE
 OWN_COMMAND = ("cli", "main()")
 """`attested-kms` itself."""
 

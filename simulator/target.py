@@ -143,10 +143,10 @@ class SimulatedKms:
         events, event = self.client.meta.events, f"before-parse.kms.{operation}"
         events.register(event, keep)
         try:
-            self.call(operation, members)
+            answer = self.call(operation, members)
         finally:
             events.unregister(event, keep)
-        return came[-1]
+        return replace(came[-1], rule=answer.rule if isinstance(answer, KmsError) else None)
 
     def _error(self, error: ClientError) -> KmsError:
         details = error.response

@@ -43,8 +43,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         folder = folder.absolute()
         machine = None if options.machine is None else options.machine.absolute()
-        entries = shim.ALL if options.packages else shim.NITRO
-        _write(folder, entries, machine)
+        others = shim.SYSTEM | shim.TOOLCHAIN if options.packages else {}
+        _write(folder, shim.NITRO | others, machine)
     except OSError as error:
         raise CommandFailed(
             f"{error.filename or folder} cannot be written ({error.strerror}); give a folder of "

@@ -67,20 +67,21 @@ def build_dockerfile(
     *,
     limits: Limits | None = None,
     arguments: Mapping[str, str] | None = None,
+    dockerfile: Path | None = None,
 ) -> ContainerImage:
-    """Build the image of the `Dockerfile` in a folder; `arguments` are for its ARG.
+    """Build the image of the `Dockerfile` in a folder, or of another; `arguments` are for its ARG.
 
     Raises BadImage, whose message names the line.
     """
-    path = folder / _DOCKERFILE
+    path = dockerfile or folder / _DOCKERFILE
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise BadImage(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise BadImage(f"{path} is not text in UTF-8") from error
-    dockerfile = parse_dockerfile(text, str(path))
-    return _Build(folder, dockerfile, images, Budget(limits or Limits()), arguments or {}).run()
+    parsed = parse_dockerfile(text, str(path))
+    return _Build(folder, parsed, images, Budget(limits or Limits()), arguments or {}).run()
 
 
 class _Build:

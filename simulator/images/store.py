@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +118,18 @@ class ImageStore:
     def names(self) -> tuple[str, ...]:
         """Every name."""
         return tuple(sorted(self._read()))
+
+    def identifiers(self) -> dict[str, str]:
+        """Every name, with the digest of its image."""
+        return {name: stored.identifier for name, stored in sorted(self._read().items())}
+
+    def remove(self, names: Collection[str]) -> None:
+        """Forget names; an image without any is gone. Raises BadStore and OSError."""
+        with self._locked() as index:
+            for name in names:
+                index.pop(name, None)
+            self._write(index)
+            self._drop_unnamed(index)
 
     def _named(self, path: Path, tag: str | None) -> _Names:
         found: _Names = {}

@@ -54,7 +54,7 @@ class _Entrance:
         self._state.mkdir(mode=0o700, exist_ok=True)
         self._lock = os.open(self._state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
-        self.others = _there(folder.path / "root")
+        self.others = processes_on(folder.path / "root")
         """Processes that are on the instance: programs of before, and what they have left."""
 
     def let_in(self) -> None:
@@ -71,7 +71,7 @@ class _Entrance:
         os.close(self._lock)
 
 
-def _there(root: Path) -> list[int]:
+def processes_on(root: Path) -> list[int]:
     """Processes that have the instance's own folder at its path, whoever has started them."""
     own = [(os.path.realpath(top), f"{root}{top}") for top in OWN]
     found = []

@@ -1,17 +1,21 @@
 """The Docker engine of this system, if its command is installed and it answers.
 
-It is asked for images that the machine does not hold itself. Nothing is pulled: an image must be
+It is asked for images that the machine does not hold itself; the instance's own stand-in has just
+those, and is passed over. Nothing is pulled: an image must be
 there.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from simulator import shim
 
 _ANSWERS_SECONDS = 20
 
@@ -40,7 +44,7 @@ def saved(image: str) -> Iterator[Path | None]:
 
 
 def _docker(*arguments: str, seconds: float | None = None) -> bool:
-    command = shutil.which("docker")
+    command = _command()
     if command is None:
         return False
     try:
@@ -54,3 +58,11 @@ def _docker(*arguments: str, seconds: float | None = None) -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return finished.returncode == 0
+
+
+def _command() -> str | None:
+    for folder in os.get_exec_path():
+        command = shutil.which("docker", path=folder)
+        if command is not None and not shim.is_shim(Path(command)):
+            return command
+    return None

@@ -15,7 +15,13 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("nsm_fake", "kms_fake", "simulator", "scenarios", "real_hw")
 CONTRACT = "scenarios.target"
 WORKLOAD = "scenarios.workload"
-WHAT_CAME_OF_IT = ("scenarios.known_differences", "scenarios.records", "scenarios.watching")
+WHAT_CAME_OF_IT = tuple(
+    f"scenarios.{name}"
+    for name in (
+        *("normalising", "answers", "notes", "watching", "watched_instances"),
+        *("results", "records", "comparing", "known_differences"),
+    )
+)
 """What watches the scenarios and keeps what came of them: for the root conftest and reports."""
 
 # A string such as "scenarios.workload.enclave" is a module to be started with -m: it counts too.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
+
+from simulator.schema_check import schema
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,8 +26,9 @@ def collect(tmp_path: Path, source: str, *arguments: str) -> subprocess.Complete
     """pytest's collection of one scenario under a copy of the root conftest."""
     (tmp_path / "conftest.py").write_text((ROOT / "conftest.py").read_text())
     (tmp_path / "scenarios").mkdir()
-    for name in ("__init__.py", "target.py"):
-        (tmp_path / "scenarios" / name).write_text((ROOT / "scenarios" / name).read_text())
+    for file in (ROOT / "scenarios").glob("*.py"):
+        if not file.name.startswith(("test_", "conftest")):
+            (tmp_path / "scenarios" / file.name).write_text(file.read_text())
     (tmp_path / "scenarios" / "test_area.py").write_text(source)
     (tmp_path / "pyproject.toml").write_text(
         '[tool.pytest.ini_options]\npythonpath = ["."]\naddopts = ["--strict-markers"]\n'
@@ -74,8 +79,8 @@ def test_a_scenario_that_declares_too_little_stops_the_run(
     assert "Traceback" not in result.stderr + result.stdout
 
 
-def test_the_hardware_target_says_in_a_sentence_that_it_is_not_there() -> None:
-    result = pytest_in(ROOT, "scenarios", "--target", "hardware")
+def test_the_hardware_target_says_in_a_sentence_that_it_is_not_there(tmp_path: Path) -> None:
+    result = pytest_in(ROOT, "scenarios", "--target", "hardware", "--results", str(tmp_path))
     assert result.returncode == 1
     assert "The hardware target is not there yet" in result.stdout
     assert "Traceback" not in result.stdout
@@ -84,10 +89,16 @@ def test_the_hardware_target_says_in_a_sentence_that_it_is_not_there() -> None:
 ONE = ("scenarios", "-k", "test_empty_recipient")
 
 
-def test_the_suite_says_what_it_stood_on() -> None:
-    result = pytest_in(ROOT, *ONE, "--transport", "fabric")
+def test_the_suite_says_what_it_stood_on(tmp_path: Path) -> None:
+    result = pytest_in(ROOT, *ONE, "--transport", "fabric", "--results", str(tmp_path))
     assert result.returncode == 0, result.stdout
     assert "Its programs used Unix sockets of the fabric." in result.stdout
+    results = json.loads((tmp_path / "sim.json").read_text())
+    assert results["transport"] == "Unix sockets of the fabric"
+    assert list(Draft202012Validator(schema("results")).iter_errors(results)) == []
+    [scenario] = results["scenarios"]
+    assert (scenario["id"], scenario["outcome"]) == ("recipient/empty-recipient", "passed")
+    assert [step["kind"] for step in scenario["steps"]] == ["key", "kms", "kms"]
 
 
 @pytest.mark.parametrize(
@@ -97,13 +108,16 @@ def test_the_suite_says_what_it_stood_on() -> None:
         ("auto", "Its programs used Unix sockets of the fabric: nothing works here."),
     ],
 )
-def test_where_nothing_can_be_supervised(transport: str, sentence: str) -> None:
+def test_where_nothing_can_be_supervised(tmp_path: Path, transport: str, sentence: str) -> None:
     elsewhere = (
         "import sys, pytest; from simulator.interpose import probe; "
         "probe._why_not_try = lambda: 'nothing works here'; sys.exit(pytest.main())"
     )
     result = subprocess.run(
-        [sys.executable, "-c", elsewhere, "-p", "no:cacheprovider", *ONE, "--transport", transport],
+        [
+            *(sys.executable, "-c", elsewhere, "-p", "no:cacheprovider", *ONE),
+            *("--transport", transport, "--results", str(tmp_path)),
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -132,6 +146,7 @@ def test_needy(target):
 def test_a_missing_capability_skips_with_its_name(tmp_path: Path) -> None:
     poor = "class PoorTarget:\n    name = 'poor'\n    capabilities = frozenset()\n"
     poor += "    def __init__(self, transport):\n        pass\n"
+    poor += "    role_arn = account_root = ''; kms = None; provenance = {}\n"
     poor += "    def close(self):\n        pass\n"
     (tmp_path / "poor.py").write_text(poor)
     (tmp_path / "simulator").mkdir()

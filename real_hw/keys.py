@@ -1,0 +1,241 @@
+"""The KMS keys of a run: made, used by the parent instance, and got rid of.
+
+A key has the run's tag and description and no alias. KMS deletes none at once: it is disabled and
+scheduled for deletion after the shortest time that KMS allows (AWS KMS API Reference). Equal
+policies get one key within a run, for each costs money and time to settle.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+
+from real_hw.actions import ActionFailed, Actions, Call, CallRefused
+from real_hw.aws import Caller
+from real_hw.settings import DELETION_DAYS, RUN_TAG, Settings
+from real_hw.settle import Settling
+from real_hw.undo import Entry, Ledger
+from scenarios.target import Members, Statement
+
+_API = "AWS KMS API Reference"
+_ADMINISTRATION = (
+    *("kms:Create*", "kms:Describe*", "kms:Enable*", "kms:Disable*", "kms:Get*", "kms:List*"),
+    *("kms:Put*", "kms:Update*", "kms:ScheduleKeyDeletion", "kms:Encrypt"),
+    *("kms:TagResource", "kms:UntagResource"),
+)
+"""Managing and Encrypt; never Decrypt or GenerateDataKey. Keys of the simulator's target have the
+same without tags."""
+PENDING = "PendingDeletion"
+_FINAL_ATTEMPTS = 30
+_TAGGING_API = "Resource Groups Tagging API Reference"
+
+
+def id_of(arn: str) -> str:
+    """The key's id in its ARN."""
+    return arn.rpartition("/")[2]
+
+
+def policy_text(account_root: str, statements: Sequence[Statement]) -> str:
+    """The key policy: the administrator statement, and the scenario's."""
+    administrator = {
+        "Sid": "Administrator",
+        "Effect": "Allow",
+        "Principal": {"AWS": account_root},
+        "Action": list(_ADMINISTRATION),
+        "Resource": "*",
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [administrator, *statements]})
+
+
+class HardwareKey:
+    """A key in KMS."""
+
+    def __init__(self, arn: str, keys: Keys) -> None:
+        self.arn = arn
+        self._keys = keys
+
+    def encrypt(self, plaintext: bytes, context: Mapping[str, str] | None = None) -> bytes:
+        """A CiphertextBlob of `plaintext`."""
+        return self._keys.encrypt(self.arn, plaintext, context or {})
+
+    def disable(self) -> None:
+        """Disable the key."""
+        self._keys.disable(self.arn)
+
+
+class Keys:
+    """The keys of one run."""
+
+    def __init__(
+        self,
+        actions: Actions,
+        settings: Settings,
+        ledger: Ledger,
+        settling: Settling,
+        caller: Caller,
+    ) -> None:
+        self._actions = actions
+        self._settings = settings
+        self._ledger = ledger
+        self._settling = settling
+        self._caller = caller
+        self._by_policy: dict[str, HardwareKey] = {}
+        self.made: list[str] = []
+        """The ARNs of all."""
+
+    def key(self, statements: Sequence[Statement]) -> HardwareKey:
+        """A key with the administrator statement and `statements`."""
+        policy = policy_text(self._caller.account_root, statements)
+        if policy not in self._by_policy:
+            self._by_policy[policy] = HardwareKey(self._create(policy), self)
+        return self._by_policy[policy]
+
+    def encrypt(self, arn: str, plaintext: bytes, context: Mapping[str, str]) -> bytes:
+        """A CiphertextBlob; asked for anew while KMS does not know the key everywhere."""
+        members = {"KeyId": arn, "Plaintext": plaintext, "EncryptionContext": dict(context)}
+        call = Call(
+            "kms",
+            "Encrypt",
+            members,
+            "the ciphertext that the scenario has decrypted",
+            _API,
+            {"CiphertextBlob": b"ciphertext", "KeyId": arn},
+        )
+        blob: bytes = self._patiently(call)["CiphertextBlob"]
+        return blob
+
+    def disable(self, arn: str) -> None:
+        """Disable the key; KMS knows it when this returns."""
+        self._by_policy = {policy: key for policy, key in self._by_policy.items() if key.arn != arn}
+        self._actions.call(_disabling(arn, "the scenario wants a disabled key"))
+        self._settling.changed()
+        self._settling.settled(lambda: self._state(arn, "Disabled"), f"{arn} is disabled")
+
+    def states(self) -> list[tuple[str, str]]:
+        """Each key that was made and its state, for the end of a run."""
+        return [(arn, self._final_state(arn)) for arn in self.made]
+
+    def _final_state(self, arn: str) -> str:
+        """The state, asked for anew while KMS does not tell everywhere that the key will go."""
+        for _ in range(_FINAL_ATTEMPTS):
+            state = self._state(arn, PENDING)
+            if state == PENDING:
+                break
+            self._actions.wait(1.0, "until KMS tells of the deletion everywhere")
+        return state
+
+    def _create(self, policy: str) -> str:
+        entry = self._ledger.begin("kms-key", self._get_rid_of)
+        place = f"{self._settings.region}:{self._caller.account}"
+        arn = f"arn:{self._caller.partition}:kms:{place}:key/{len(self.made):08d}"
+        call = Call(
+            "kms",
+            "CreateKey",
+            {
+                "Policy": policy,
+                "Description": f"attested-kms {self._settings.run_id}",
+                "Tags": [{"TagKey": RUN_TAG, "TagValue": self._settings.run_id}],
+            },
+            "a key with the policy that a scenario is about",
+            _API,
+            {"KeyMetadata": {"Arn": arn}},
+            interruptible=False,
+            attempts=1,
+        )
+        try:
+            made: str = self._actions.call(call)["KeyMetadata"]["Arn"]
+        except CallRefused as error:
+            entry.not_made()
+            raise ActionFailed(
+                f"KMS makes no key: {error}. Its policy would be {policy}"
+            ) from error
+        entry.made(made)
+        self.made.append(made)
+        self._settling.changed()
+        return made
+
+    def _patiently(self, call: Call) -> Members:
+        """The answer; a key that is not known yet is asked for again, with pauses."""
+        return _patiently(self._actions, call, self._settling)
+
+    def _state(self, arn: str, stand_in: str) -> str:
+        members = self._actions.call(
+            Call(
+                "kms",
+                "DescribeKey",
+                {"KeyId": arn},
+                "what has become of the key",
+                _API,
+                {"KeyMetadata": {"KeyState": stand_in}},
+            )
+        )
+        state: str = members["KeyMetadata"]["KeyState"]
+        return state
+
+    def _get_rid_of(self, entry: Entry) -> None:
+        """Disable the key and schedule its deletion; look for it if its making had no answer."""
+        for arn in [entry.name] if entry.name is not None else self._unknown():
+            schedule_deletion(self._actions, arn)
+
+    def _unknown(self) -> list[str]:
+        """Keys with the run's tag whose making had no answer."""
+        members = self._actions.call(
+            Call(
+                "resourcegroupstaggingapi",
+                "GetResources",
+                {
+                    "TagFilters": [{"Key": RUN_TAG, "Values": [self._settings.run_id]}],
+                    "ResourceTypeFilters": ["kms:key"],
+                },
+                "whether a key was made although KMS did not answer",
+                _TAGGING_API,
+                {"ResourceTagMappingList": []},
+            )
+        )
+        found = (one["ResourceARN"] for one in members["ResourceTagMappingList"])
+        return [arn for arn in found if arn not in self.made]
+
+
+def schedule_deletion(actions: Actions, arn: str) -> None:
+    """Disable a key and schedule its deletion. Raises ActionFailed."""
+    calls: list[tuple[Call, Callable[[CallRefused], bool]]] = [
+        # To be found disabled, should somebody cancel the deletion.
+        (_disabling(arn, "nobody is to use the key any more"), lambda _: True),
+        (
+            Call(
+                "kms",
+                "ScheduleKeyDeletion",
+                {"KeyId": id_of(arn), "PendingWindowInDays": DELETION_DAYS},
+                "the run's key goes after the shortest time that KMS allows; until then AWS bills "
+                "nothing for it",
+                _API,
+                {"KeyId": arn, "KeyState": PENDING},
+            ),
+            lambda error: error.code == "KMSInvalidStateException" and PENDING in error.message,
+        ),
+    ]
+    for call, is_harmless in calls:
+        try:
+            actions.call(call)
+        except CallRefused as error:
+            if not is_harmless(error):
+                raise ActionFailed(
+                    f"{call.operation} of {arn} was refused ({error}), so it stays and costs money"
+                ) from error
+
+
+def _disabling(arn: str, why: str) -> Call:
+    # By its id, for there are KMS stand-ins that do not take the ARN here.
+    return Call("kms", "DisableKey", {"KeyId": id_of(arn)}, why, _API)
+
+
+def _patiently(actions: Actions, call: Call, settling: Settling) -> Members:
+    attempts = 1 + (10 if settling.is_young else 0)
+    while True:
+        attempts -= 1
+        try:
+            return actions.call(call)
+        except CallRefused as error:
+            if not attempts or error.code not in {"NotFoundException", "AccessDeniedException"}:
+                raise ActionFailed(f"{call.operation}, for {call.why}, failed: {error}") from error
+            actions.wait(1.0, "until KMS knows the new key everywhere")
