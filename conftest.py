@@ -10,6 +10,8 @@ The only file that knows more than one target. Options:
                                how the simulator's programs reach its NSM and vsock (default auto)
     --results FOLDER           where TARGET.json goes, with what each scenario did and what came of
                                it (default .results beside this file)
+    --dry-run, --plan FILE, --show-requests
+                               tell what a run on hardware would do, and do nothing there
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from real_hw import dry_run
 from scenarios.normalising import normalised
 from scenarios.notes import Notes
 from scenarios.results import Run, ScenarioResult, summary_of, write
@@ -80,7 +83,7 @@ _suite = Suite()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --target."""
+    """Add --target and the others."""
     parser.addoption(
         "--target",
         choices=sorted(TARGETS),
@@ -102,10 +105,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="where TARGET.json goes, with what each scenario did and what came of it (default "
         ".results beside conftest.py)",
     )
+    dry_run.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers of scenarios."""
+    if dry_run.is_asked(config):
+        told = _results(config) / "sim.json"
+        config.pluginmanager.register(dry_run.DryRun(config, scenario_id, _calls_of_kms, told))
     for name, meaning in EVIDENCE.items():
         config.addinivalue_line("markers", f"{name}(source): {meaning}")
     config.addinivalue_line("markers", "needs(*capabilities): skipped where the target lacks one")
@@ -174,12 +181,33 @@ def _record(item: pytest.Item) -> Path:
     return item.path.with_name(f"{item.name}.validation.json")
 
 
+def _results(config: pytest.Config) -> Path:
+    """Where results go."""
+    folder: Path = config.getoption("--results") or Path(__file__).with_name(".results")
+    return folder
+
+
+def _chosen(config: pytest.Config) -> str:
+    """The target's name: a run that only tells asks none but the simulator."""
+    return "sim" if dry_run.is_asked(config) else str(config.getoption("--target"))
+
+
+def _calls_of_kms() -> Sequence[Any]:
+    """What the simulator's KMS was asked since the last time."""
+    if _suite.target is None:
+        return ()
+    calls = _suite.target.fake.calls
+    told: Sequence[Any] = calls.snapshot()
+    calls.clear()
+    return told
+
+
 def _options_of_target(chosen: str, config: pytest.Config) -> dict[str, Any]:
     """What the target is made with. Raises TargetUnavailable."""
     if chosen == "sim":
         return {"transport": config.getoption("--transport")}
-    folder = (config.getoption("--results") or Path(__file__).with_name(".results")) / "runs"
-    options: dict[str, Any] = {"folder": folder.absolute(), "say": _say_to(config)}
+    folder = _results(config).absolute() / "runs"
+    options: dict[str, Any] = {"folder": folder, "say": _say_to(config)}
     if chosen == "rehearsal":
         from simulator.rehearsal.passing import Passing
 
@@ -209,7 +237,7 @@ def _say_to(config: pytest.Config) -> Callable[[str], None]:
 @pytest.fixture(scope="session")
 def session_target(request: pytest.FixtureRequest) -> Iterator[Target]:
     """The target of this run, opened once."""
-    chosen = request.config.getoption("--target")
+    chosen = _chosen(request.config)
     module, name = TARGETS[chosen]
     try:
         options = _options_of_target(chosen, request.config)
@@ -292,9 +320,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write what came of the scenarios that have run, also where the run is cut short."""
-    if not _suite.results:
-        return
     config = session.config
+    if not _suite.results or dry_run.is_asked(config):
+        return
     run = Run(
         target=config.getoption("--target"),
         transport=_suite.stands_on,
@@ -302,7 +330,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         deselected=_suite.deselected,
         scenarios=tuple(_suite.results.values()),
     )
-    folder = config.getoption("--results") or Path(__file__).with_name(".results")
+    folder = _results(config)
     try:
         file = write(run, folder)
     except OSError as error:
@@ -322,7 +350,7 @@ def pytest_terminal_summary(
         return
     rows = sorted((it.id, it.evidence, it.outcome) for it in _suite.results.values())
     width = max(len(identifier) for identifier, _, _ in rows)
-    name = config.getoption("--target")
+    name = _chosen(config)
     terminalreporter.section(f"scenarios against {name}")
     for identifier, source, outcome in rows:
         terminalreporter.write_line(f"{identifier:{width}}  {source:10}  {outcome}")
