@@ -57,6 +57,10 @@ class Account:
     def _simulate(self, asked: Asked, request_id: str) -> Answer:
         members = asked.members
         source = str(members.get("PolicySourceArn", ""))
+        if ":sts:" in source:
+            # newrelic/newrelic-lambda-cli, issue 96 (reported): of a role's session, not the role.
+            text = f"Invalid Entity Arn: {source} does not clearly define entity type and name."
+            return errors.error("iam", "InvalidInput", text, 400, request_id)
         if source != self.instance.role_arn:
             text = f"Entity {source} does not exist [attested-kms: real text unknown]"
             return errors.error("iam", "NoSuchEntity", text, 404, request_id)

@@ -138,7 +138,13 @@ class AwsApplication:
         return access_key in self._fake.callers or account_of_access_key(access_key) is not None
 
     def _text(self, asked: Asked, *, explicit: bool) -> str:
+        """Why, as the services word it. EC2 and tagging name no resource where there is but `*`.
+
+        aws/copilot-cli, issue 444 (tag:GetResources, reported; what follows the action inferred);
+        for EC2 inferred.
+        """
         caller = self._fake.caller(asked.access_key, region=asked.region).principal
+        names_it = asked.service not in ("ec2", "tagging")
         resource = asked.members.get("PolicySourceArn", "*")
         reason = (
             "with an explicit deny in an identity-based policy"
@@ -146,8 +152,8 @@ class AwsApplication:
             else f"because no identity-based policy allows the {asked.action} action"
         )
         return (
-            f"User: {caller.arn} is not authorized to perform: {asked.action} on resource: "
-            f"{resource} {reason}"
+            f"User: {caller.arn} is not authorized to perform: {asked.action} "
+            f"{f'on resource: {resource} ' if names_it else ''}{reason}"
         )
 
     def _note(self, asked: Asked, answer: Answer | None, *, is_late: bool = False) -> None:

@@ -112,6 +112,12 @@ class KeyCalls:
         return None
 
     def _denial(self, action: str, asked: Asked, caller: Caller, key: KmsKey | None) -> str | None:
+        """The message, None for what is allowed.
+
+        Without a key: aws-ia/terraform-aws-control_tower_account_factory, issue 569
+        (kms:CreateKey, with a resource), DataBiosphere/azul, pull request 5628 (kms:TagResource,
+        without); both reported.
+        """
         if action not in ACTIONS:
             return None
         surroundings = Surroundings(
@@ -126,7 +132,9 @@ class KeyCalls:
                 return None
             explicit = decision is Decision.EXPLICIT_DENY
             denial = Denial.IDENTITY_EXPLICIT if explicit else Denial.NO_IDENTITY_ALLOW
-            return denial_text(denial, caller.principal, action, "*")
+            text = denial_text(denial, caller.principal, action, "*")
+            is_tagged = action == "kms:TagResource"
+            return text.replace(" on resource: *", "") if is_tagged else text
         request = AccessRequest(
             principal=caller.principal,
             action=action,

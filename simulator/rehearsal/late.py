@@ -1,7 +1,8 @@
 """Changes of keys that are seen late, as KMS is only eventually consistent.
 
 "AWS KMS eventual consistency" (AWS KMS Developer Guide, documented): what was changed may not be
-visible to the calls after it, most often for a few seconds. There it is a matter of time and of
+visible to the calls after it, most often for a few seconds; right after CreateKey a call may say
+NotFoundException. There it is a matter of time and of
 luck; here of a number, so that a run can be repeated: the first uses of a key after a change see
 what was before it. A new key is not there yet; a key's policy, and whether it is enabled, are
 the former ones.
