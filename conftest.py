@@ -112,7 +112,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers of scenarios."""
     if dry_run.is_asked(config):
         told = _results(config) / "sim.json"
-        config.pluginmanager.register(dry_run.DryRun(config, scenario_id, _calls_of_kms, told))
+        config.pluginmanager.register(
+            dry_run.DryRun(config, scenario_id, evidence, _calls_of_kms, told)
+        )
     for name, meaning in EVIDENCE.items():
         config.addinivalue_line("markers", f"{name}(source): {meaning}")
     config.addinivalue_line("markers", "needs(*capabilities): skipped where the target lacks one")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,9 +64,15 @@ class DryRun:
     """Tells the plan in place of the scenarios, and runs those whose requests are to be shown."""
 
     def __init__(
-        self, config: pytest.Config, identify: Identify, calls: Calls, results: Path
+        self,
+        config: pytest.Config,
+        identify: Identify,
+        evidence: Callable[[pytest.Item], pytest.Mark],
+        calls: Calls,
+        results: Path,
     ) -> None:
         """`results` is where the simulator's last results are."""
+        self._evidence = evidence
         self._config = config
         self._identify = identify
         self._calls = calls
@@ -92,7 +99,12 @@ class DryRun:
             identifier = self._identify(item)
             if identifier is not None:
                 needs = (one for mark in item.iter_markers("needs") for one in mark.args)
-                yield Scenario(identifier, tuple(capability.value for capability in needs))
+                names = tuple(capability.value for capability in needs)
+                yield Scenario(identifier, names, self._stands_on(item))
+
+    def _stands_on(self, item: pytest.Item) -> str:
+        mark = self._evidence(item)
+        return f"{mark.name}: {mark.args[0]}"
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> None:
@@ -112,7 +124,7 @@ class DryRun:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print what was asked for, and write it."""
-        told: dict[str, Any] = {}
+        told: dict[str, Any] = {"version": 1}
         if _is_planned(self._config):
             from real_hw import plan
 
@@ -136,7 +148,9 @@ class DryRun:
     def _plan(self) -> Plan:
         from real_hw import plan, target
 
-        return plan.plan(target.planned, self._scenarios, plan.read_results(self._results))
+        # As the suite has it, beside its results.
+        opening = partial(target.planned, folder=self._results.absolute().parent / "runs")
+        return plan.plan(opening, self._scenarios, plan.read_results(self._results))
 
     def _write(self, terminalreporter: pytest.TerminalReporter, path: Path, text: str) -> None:
         try:

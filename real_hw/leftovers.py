@@ -19,7 +19,8 @@ from typing import Any
 LEDGER = "ledger.jsonl"
 
 _OVER = frozenset({"undone", "not made"})
-_PROCESS = "process"
+_PROCESS = "run"
+"""What the entry of the run's own process is."""
 _RUN = re.compile(r"attested-kms-[0-9a-z-]{1,40}")
 
 
@@ -102,11 +103,19 @@ def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _left(entries: Sequence[Mapping[str, Any]]) -> Iterator[Thing]:
-    last = {one["step"]: one for one in entries if one["what"] != _PROCESS}
+    # What a run starts and does not end itself ends with it, by its leash.
+    last = {one["step"]: one for one in entries if one["what"] not in {_PROCESS, "process"}}
     for step in sorted(last, reverse=True):
         entry = last[step]
         if entry["state"] not in _OVER:
             yield Thing(str(entry["what"]), entry["name"])
+
+
+def this_process() -> dict[str, object]:
+    """The entry by which others can tell that this run still goes on."""
+    number = os.getpid()
+    name = f"{number} {_started(str(number))}"
+    return {"step": 0, "what": _PROCESS, "name": name, "state": "made"}
 
 
 def _is_alive(entry: Mapping[str, Any]) -> bool:
@@ -114,9 +123,14 @@ def _is_alive(entry: Mapping[str, Any]) -> bool:
     if entry["what"] != _PROCESS:
         return False
     number, _, started = str(entry["name"]).partition(" ")
+    return bool(started) and _started(number) == started
+
+
+def _started(number: str) -> str | None:
+    """When a process was started, in ticks since the machine was; None where there is none."""
     try:
-        # Field 22; the second, the program's name, may have spaces and brackets in it (proc(5)).
         told = Path("/proc", number, "stat").read_text(encoding="utf-8", errors="replace")
-        return told.rpartition(")")[2].split()[19] == started
-    except (OSError, IndexError, ValueError):
-        return False
+        # Field 22; the second, the program's name, may have spaces and brackets in it (proc(5)).
+        return told.rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None

@@ -25,7 +25,14 @@ OPENING = "opening"
 CLOSING = "closing"
 
 _PARENT = frozenset({Capability.NITRO_CLI.value, Capability.PARENT_INSTANCE.value})
-_SUITE = "scenarios/, as the simulator was asked"
+_FOLDER = "<temporary>"
+"""What the folder of a scenario's files is called in results."""
+_LONGEST = 200
+"""Characters of a step of a kind that has no words of its own."""
+_IMAGE = "scenario:latest"
+"""What the simulator calls the image that a scenario asked for last."""
+_ROLE = "arn:aws:iam::<account>:role/<role>"
+"""What the role of the parent instance is called there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +94,7 @@ class Collected(PlannedActions):
     def _ask(self, line: str) -> None:
         """What a process is asked: the planned process tells it as a line."""
         kind, _, what = line.partition(" ")
-        self.add(kind, what.strip(), "")
+        self.add(kind, what.strip(), "over vsock, by the dialler", "scenarios/workload/dial.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +104,8 @@ class Scenario:
     id: str
     needs: tuple[str, ...] = ()
     """The names of the capabilities."""
+    stands_on: str = ""
+    """Its evidence and whose: `reported: field notes, bug 8.2`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,8 @@ class Plan:
     skipped: Mapping[str, str]
     """Scenarios that the target lacks a capability for, and its name."""
     remarks: tuple[str, ...]
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    """What each scenario stands on."""
     counts: estimate.Counts = field(default_factory=estimate.Counts)
 
 
@@ -154,7 +165,13 @@ def plan(
         if isinstance(results, Results)
         else results
     )
-    return Plan(tuple(actions.steps), lacking, (remark,), _counts(actions.steps, known, lacking))
+    return Plan(
+        tuple(actions.steps),
+        lacking,
+        (remark,),
+        {one.id: one.stands_on for one in scenarios},
+        _counts(actions.steps, known, lacking),
+    )
 
 
 def _lacks(target: HardwareTarget, scenario: Scenario) -> str | None:
@@ -177,44 +194,86 @@ def _scenario(
             target.enclave(debug=Capability.DEBUG_ENCLAVE.value in scenario.needs)
         if scenario.id not in known:
             actions.add("scenario", scenario.id, "what it asks is not known here")
+        replay = _Replay(target, parent, actions)
         for step in known.get(scenario.id, ()):
-            _replay(target, parent, actions, step)
+            replay.step(step)
 
 
-def _replay(
-    target: HardwareTarget,
-    parent: ParentInstance | None,
-    actions: Collected,
-    step: Mapping[str, Any],
-) -> None:
-    """A step that the simulator was asked, asked of the target that does nothing."""
-    kind = step["kind"]
-    if kind == "boot":
-        target.enclave(debug=step["debug"])
-    elif kind == "key":
-        target.key(step["statements"])
-    elif kind == "time":
-        target.pass_time(step["seconds"])
-    elif kind == "image" and parent is not None:
-        parent.image(entrypoint=step.get("entrypoint"), cmd=step.get("cmd"))
-    else:
-        actions.add("scenario", _asked(step), "the scenario's own step", _SUITE)
+class _Replay:
+    """What a scenario asked the simulator, asked of the target that does nothing."""
+
+    def __init__(
+        self, target: HardwareTarget, parent: ParentInstance | None, actions: Collected
+    ) -> None:
+        self._target = target
+        self._parent = parent
+        self._actions = actions
+        self._image = _IMAGE
+
+    def step(self, step: Mapping[str, Any]) -> None:
+        """Ask it of the target where it is the target's to do, else tell it."""
+        kind = step["kind"]
+        if kind == "boot":
+            self._target.enclave(debug=step["debug"])
+        elif kind == "key":
+            self._target.key(_statements(step["statements"], self._target))
+        elif kind == "time":
+            self._target.pass_time(step["seconds"])
+        elif kind == "image" and self._parent is not None:
+            self._image = self._parent.image(entrypoint=step.get("entrypoint"), cmd=step.get("cmd"))
+        elif kind == "command" and self._parent is not None:
+            self._command(self._parent, step)
+        else:
+            self._actions.add("scenario", _asked(step), _answered(step), _source(step))
+
+    def _command(self, parent: ParentInstance, step: Mapping[str, Any]) -> None:
+        words = [
+            self._image if word == _IMAGE else word.replace(_FOLDER, parent.folder)
+            for word in step["words"][1:]
+        ]
+        if "killed_after" in step:
+            parent.nitro_cli_killed(*words, after=step["killed_after"])
+        else:
+            parent.nitro_cli(*words, environment=step.get("environment"))
+
+
+def _statements(told: Any, target: HardwareTarget) -> Any:
+    """The statements of a key policy with the role that results do not name."""
+    return json.loads(json.dumps(told).replace(_ROLE, target.role_arn))
 
 
 def _asked(step: Mapping[str, Any]) -> str:
     """One step of a scenario in words."""
     match step["kind"]:
         case "kms":
-            request = json.dumps(shown(step["request"]))
-            return f"{step['by']}: kms {step['operation']} {request}"
+            return f"{step['by']}: kms {step['operation']} {json.dumps(shown(step['request']))}"
         case "attest":
             return f"enclave: attest, public key {step['public_key']}"
-        case "command":
-            return " ".join(step["words"])
+        case "ask":
+            return f"a line of {step['sent_bytes']} bytes to the enclave, vsock port {step['port']}"
         case "observation":
-            return f"observe {step['name']}"
+            return f"observe: {step['name']}"
     rest = {name: value for name, value in step.items() if name != "kind"}
-    return f"{step['kind']} {json.dumps(rest)[:200]}"
+    return f"{step['kind']} {json.dumps(rest)[:_LONGEST]}"
+
+
+def _answered(step: Mapping[str, Any]) -> str:
+    """What the simulator answered, where it was asked."""
+    answer = step.get("answer")
+    if not isinstance(answer, Mapping):
+        return "the scenario's own step"
+    told = f"{answer.get('code')}: {answer['message']}" if answer.get("message") else ""
+    return f"the simulator's answer: {told or answer.get('code') or answer.get('outcome')}"
+
+
+def _source(step: Mapping[str, Any]) -> str:
+    """By whose word it is written so."""
+    match step["kind"]:
+        case "kms":
+            return f"AWS KMS API Reference, {step['operation']}"
+        case "attest":
+            return "aws-nitro-enclaves-nsm-api, Request::Attestation"
+    return "scenarios/workload"
 
 
 def _counts(
@@ -245,7 +304,7 @@ def as_text(made: Plan) -> Iterator[str]:
         if step.part != part:
             part = step.part
             yield ""
-            yield part.capitalize() if part in {OPENING, CLOSING} else part
+            yield _title(made, part)
         yield f"{number:5}  {step.kind:8} {step.what}"
         if step.why or step.source:
             yield f"{'':15} # {step.why}{f' [{step.source}]' if step.source else ''}"
@@ -255,10 +314,16 @@ def as_text(made: Plan) -> Iterator[str]:
         yield f"skipped: {name}, for lack of {missing}"
 
 
+def _title(made: Plan, part: str) -> str:
+    if part in {OPENING, CLOSING}:
+        return part.capitalize()
+    stands_on = made.evidence.get(part)
+    return f"{part}  ({stands_on})" if stands_on else part
+
+
 def as_json(made: Plan) -> dict[str, Any]:
     """The same for programs: simulator/schemas/hardware-plan.schema.json."""
     return {
-        "version": 1,
         "estimate": {
             "minutes": round(estimate.seconds(made.counts) / 60, 1),
             "dollars": round(estimate.dollars(made.counts), 2),

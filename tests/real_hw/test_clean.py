@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from real_hw.leftovers import this_process
 from simulator.cli import main
 from tests.real_hw.aws_world import Aws, aws
 
@@ -235,8 +236,8 @@ def test_a_key_that_stands_in_a_ledger_without_its_tag(world: World) -> None:
 
 def test_a_run_that_goes_on_is_left_alone(world: World) -> None:
     key = world.aws.key(run=RUN)
-    started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
-    folder = world.ledger(RUN, ("enclave", ENCLAVE), ("process", f"{os.getpid()} {started}"))
+    this = str(this_process()["name"])
+    folder = world.ledger(RUN, ("run", this), ("enclave", ENCLAVE), ("process", "dial"))
     world.enclaves((ENCLAVE, RUN))
     exit_code, told = world.clean("--yes", "--run", RUN)
     assert exit_code == 0, told
@@ -245,7 +246,7 @@ def test_a_run_that_goes_on_is_left_alone(world: World) -> None:
 
 
 def test_a_process_of_the_same_number_is_another(world: World) -> None:
-    folder = world.ledger(RUN, ("folder", "work"), ("process", f"{os.getpid()} 1"))
+    folder = world.ledger(RUN, ("folder", "work"), ("run", f"{os.getpid()} 1"))
     exit_code, told = world.clean("--yes")
     assert exit_code == 0, told
     assert not folder.exists()
