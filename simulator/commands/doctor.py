@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from simulator.commands import CommandFailed, show
 
 if TYPE_CHECKING:
     from simulator.doctor.examine import Examination
+    from simulator.doctor.hardware.needs import Needs
     from simulator.doctor.host import Host
     from simulator.doctor.model import Check
     from simulator.doctor.recording import RecordingHost
@@ -28,6 +30,10 @@ FAIL_ON = ("error", "warning", "none")
 
 _USAGE = 2
 _QUIET_SECONDS = 2.0
+_NETWORK_SECONDS = 2.0
+"""With --hardware, for each question to somebody beyond this machine."""
+_A_KEY = "arn:{partition}:kms:{region}:{account}:key/00000000-0000-0000-0000-000000000000"
+"""One that nobody has, for IAM to be asked about."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +72,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--network", action="store_true", help="also ask what is beyond this machine, as KMS is"
     )
     parser.add_argument(
+        "--hardware",
+        action="store_true",
+        help="the preflight of a run on this parent instance: --as parent --network, with what the "
+        "suite's run needs besides, in under five seconds",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print JSON (simulator/schemas/doctor.schema.json)"
     )
     parser.add_argument(
@@ -93,17 +105,19 @@ def _names(text: str) -> list[str]:
 def run(options: argparse.Namespace) -> int:
     """Examine a machine, or tell of the checks."""
     from simulator.doctor import examine
-    from simulator.doctor.model import Outcome, Role
+    from simulator.doctor.model import Outcome
     from simulator.lint.report import printable
 
+    began = time.monotonic()
+    if options.hardware and options.role not in {None, "parent"}:
+        raise CommandFailed("--hardware is for parent instances; leave --as out", exit_code=_USAGE)
     try:
         if options.list or options.explain is not None:
             return _tell(options)
         # Before the machine is looked at: a wrong name takes no time.
-        examine.selected(options.only)
-        role = Role(options.role) if options.role else None
+        chosen = examine.selected(options.only, _checks(options))
         host = _recorded(_host(options), options)
-        examination = examine.examine(host, role, options.only, _watched)
+        examination = _examined(host, chosen, options, began)
         _keep(host, options)
     except examine.UnknownCheck as error:
         raise CommandFailed(printable(str(error)), exit_code=_USAGE) from error
@@ -112,13 +126,63 @@ def run(options: argparse.Namespace) -> int:
     return int(fails)
 
 
+def _examined(
+    host: Host, chosen: Sequence[Check], options: argparse.Namespace, began: float
+) -> Examination:
+    """`began` is doctor's own begin, of `time.monotonic`."""
+    from simulator.doctor import examine
+    from simulator.doctor.model import Role
+
+    if not options.hardware:
+        role = Role(options.role) if options.role else None
+        return examine.examine(host, role, options.only, _watched)
+    from simulator.doctor import hardware
+    from simulator.doctor.at_once import AllAtOnce
+    from simulator.doctor.once import OnceHost
+
+    shared = OnceHost(host, command_seconds=hardware.COMMAND_SECONDS)
+    look = AllAtOnce(shared, chosen, began + hardware.SECONDS)
+    return examine.examine(shared, Role.PARENT, checks=chosen, look=look)
+
+
+def _checks(options: argparse.Namespace) -> Sequence[Check]:
+    """Those of which some may be asked."""
+    from simulator.doctor.checks import CHECKS
+
+    if not options.hardware:
+        return CHECKS
+    from simulator.doctor import hardware
+
+    return hardware.preflight(hardware_needs())
+
+
+def hardware_needs() -> Needs:
+    """What a run needs, as `real_hw` has it."""
+    from real_hw import needs, permissions
+    from simulator.doctor.hardware.needs import Needs, Permission
+
+    asked = {permissions.Scope.ANY: "", permissions.Scope.KEYS: _A_KEY}
+    return Needs(
+        cpus=needs.ENCLAVE_CPUS,
+        memory_mib=needs.ENCLAVE_MIB,
+        disk_mib=needs.DISK_MIB,
+        permissions=[
+            Permission(each.action, each.why, asked[each.scope])
+            for each in permissions.PERMISSIONS
+            if each.scope in asked
+        ],
+        run_tag=permissions.RUN_TAG,
+    )
+
+
 def _show(examination: Examination, options: argparse.Namespace, exit_code: int) -> None:
     from simulator.doctor import report
 
     if options.json:
-        show(json.dumps(report.as_json(examination, options.fail_on, exit_code), indent=2))
+        answer = report.as_json(examination, options.fail_on, exit_code, whole=options.hardware)
+        show(json.dumps(answer, indent=2))
     else:
-        show("\n".join(report.as_text(examination)))
+        show("\n".join(report.as_text(examination, whole=options.hardware)))
 
 
 def _tell(options: argparse.Namespace) -> int:
@@ -128,11 +192,15 @@ def _tell(options: argparse.Namespace) -> int:
     if options.json or options.record:
         name = "--json" if options.json else "--record"
         raise CommandFailed(f"{name} goes with an examination only", exit_code=_USAGE)
-    checks: Sequence[Check] = examine.selected(options.only)
     if options.list:
+        checks = examine.selected(options.only, _checks(options))
         show("\n".join(report.listed(checks)))
         return 0
-    found = examine.selected([options.explain])
+    from simulator.doctor import hardware
+    from simulator.doctor.checks import CHECKS
+
+    known = (*CHECKS, *hardware.own_checks(hardware_needs()))
+    found = examine.selected([options.explain], known)
     show("\n\n".join("\n".join(report.explained(check)) for check in found))
     return 0
 
@@ -145,18 +213,22 @@ def _host(options: argparse.Namespace) -> Host:
     from simulator.user_files import BadFile
 
     machine = options.machine or os.environ.get(VARIABLE)
+    network = options.network or options.hardware
+    seconds = _NETWORK_SECONDS if options.hardware else None
     try:
         if options.host is not None:
             # It needs jsonschema, which takes a while to import.
             from simulator.doctor.folder import FolderHost
 
-            return FolderHost(options.host, network=options.network)
+            return FolderHost(options.host, network=network)
         if machine and not options.this_machine:
-            return SimulatedHost(Path(machine), os.environ, network=options.network)
+            return SimulatedHost(
+                Path(machine), os.environ, network=network, network_seconds=seconds
+            )
     except (BadFile, NoMachine) as error:
         lines = "\n".join(map(printable, str(error).splitlines()))
         raise CommandFailed(lines, exit_code=_USAGE) from error
-    return ThisMachine(os.environ, network=options.network)
+    return ThisMachine(os.environ, network=network, network_seconds=seconds)
 
 
 def _recorded(host: Host, options: argparse.Namespace) -> Host:

@@ -18,11 +18,14 @@ from simulator.doctor.host import (
     Host,
     HostKind,
     NetworkNotAsked,
+    NotCalled,
     Unreachable,
 )
 from simulator.doctor.model import Check, Finding, Outcome, Role
 from simulator.doctor.os_release import os_release
 
+Look = Callable[[Check], Sequence[Finding]]
+"""What a check finds."""
 Watch = Callable[[Check], AbstractContextManager[object]]
 """Entered while a check looks, to tell whoever waits."""
 
@@ -61,8 +64,13 @@ class Examination:
     @property
     def next(self) -> tuple[Check, Finding] | None:
         """The first error."""
+        return next(iter(self.errors), None)
+
+    @property
+    def errors(self) -> Sequence[tuple[Check, Finding]]:
+        """All of them, in the order in which to mend."""
         found = ((result.check, each) for result in self.results for each in result.findings)
-        return next((pair for pair in found if pair[1].outcome is Outcome.ERROR), None)
+        return [pair for pair in found if pair[1].outcome is Outcome.ERROR]
 
     def count(self, outcome: Outcome) -> int:
         """How many findings have ended so."""
@@ -134,8 +142,17 @@ def examine(
     names: Sequence[str] = (),
     watch: Watch = nullcontext,
     checks: Sequence[Check] = CHECKS,
+    look: Look | None = None,
 ) -> Examination:
-    """Ask the checks of the role, or those of the ids and areas. Raises UnknownCheck."""
+    """Ask the checks of the role, or those of the ids and areas. Raises UnknownCheck.
+
+    `look` tells what a check finds, where it is not to be looked at now; `watch` is not entered.
+    """
+
+    def looks(check: Check) -> Sequence[Finding]:
+        with watch(check):
+            return list(looked(check, host))
+
     chosen = selected(names, checks)
     played = role or role_of(host)
     results: list[Result] = []
@@ -143,30 +160,28 @@ def examine(
     for check in chosen:
         if played not in check.roles and not names:
             continue
-        result = Result(check, _asked(check, host, played, failed, watch))
+        result = Result(check, _asked(check, played, failed, look or looks))
         results.append(result)
         if result.has_failed or failed & set(check.needs):
             failed.add(check.id)
     return Examination(host, played, results)
 
 
-def _asked(
-    check: Check, host: Host, role: Role, failed: set[str], watch: Watch
-) -> Sequence[Finding]:
+def _asked(check: Check, role: Role, failed: set[str], look: Look) -> Sequence[Finding]:
     if role not in check.roles:
         others = " or ".join(each.value for each in Role if each in check.roles)
         return [Finding(outcome=Outcome.SKIPPED, found=f"It is asked with --as {others} only")]
     first = next((need for need in check.needs if need in failed), None)
     if first is not None:
         return [Finding(outcome=Outcome.SKIPPED, found=f"{first} comes first")]
-    with watch(check):
-        findings = list(_looked(check, host))
+    findings = look(check)
     if not findings:
         raise RuntimeError(f"the probe of {check.id} found nothing")
     return findings
 
 
-def _looked(check: Check, host: Host) -> Iterator[Finding]:
+def looked(check: Check, host: Host) -> Iterator[Finding]:
+    """What a check finds; what could not be told is a finding, too."""
     try:
         yield from check.probe(host)
     except NetworkNotAsked as error:
@@ -179,6 +194,11 @@ def _looked(check: Check, host: Host) -> Iterator[Finding]:
     except CommandHangs as error:
         yield _untold(
             str(error), "Run it by hand: what hangs here hangs in scripts, and for nitro-cli, too"
+        )
+    except NotCalled as error:
+        yield _untold(
+            str(error),
+            "Mend what it says: AWS was not asked",
         )
     except Unreachable as error:
         yield _untold(

@@ -20,9 +20,12 @@ from simulator.doctor import files, web
 from simulator.doctor.host import (
     COMMAND_SECONDS,
     Answer,
+    AwsAnswer,
     CommandHangs,
     CommandMissing,
     HostKind,
+    NetworkNotAsked,
+    NotCalled,
     PathKind,
     Ran,
     Unreachable,
@@ -124,6 +127,20 @@ class FolderHost:
         web.check_allowed(url, network=self._network)
         raise Unreachable(f"{DESCRIPTION} has no answer of {web.where(url)}")
 
+    def ask_aws(
+        self, service: str, operation: str, members: Mapping[str, Any], *, region: str
+    ) -> AwsAnswer:
+        """What host.json has as the answer: of the first entry whose members the call has."""
+        del region
+        for entry in self._given.get("aws", ()):
+            if (entry["service"], entry["operation"]) == (service, operation) and all(
+                members.get(name) == value for name, value in entry.get("members", {}).items()
+            ):
+                return _aws_answer(entry, self.now())
+        if not self._network:
+            raise NetworkNotAsked("AWS is asked with --network only")
+        raise NotCalled(f"{DESCRIPTION} has no answer of {service} {operation}")
+
     def now(self) -> float:
         """The clock of host.json, or the real one."""
         return float(self._given.get("now", time.time()))
@@ -189,6 +206,24 @@ def _ran(entry: Mapping[str, Any], seconds: float) -> Ran:
         _bytes(entry.get(name, "")).decode(errors="replace") for name in ("stdout", "stderr")
     )
     return Ran(entry.get("exit_code", 0), stdout, stderr)
+
+
+def _aws_answer(entry: Mapping[str, Any], now: float) -> AwsAnswer:
+    """Raises Unreachable, NotCalled."""
+    if "unreachable" in entry:
+        raise Unreachable(entry["unreachable"])
+    if "not_called" in entry:
+        raise NotCalled(entry["not_called"])
+    error = entry.get("error", {})
+    return AwsAnswer(
+        status=entry.get("status", 400 if error else 200),
+        headers={name.lower(): value for name, value in entry.get("headers", {}).items()},
+        members=entry.get("result", {}),
+        code=error.get("code", ""),
+        message=error.get("message", ""),
+        before=now,
+        after=now,
+    )
 
 
 def _bytes(value: str | Mapping[str, str]) -> bytes:

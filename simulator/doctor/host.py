@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 MOST_BYTES = 1 << 20
 """Of a file or of a command's output; what is beyond is not read."""
@@ -26,6 +26,10 @@ class CommandHangs(Exception):
 
 class Unreachable(Exception):
     """Nobody answered at an address, or not as asked; the message says who and why."""
+
+
+class NotCalled(Exception):
+    """A call of AWS was never made: no credentials, no Region; the message is why."""
 
 
 class NetworkNotAsked(Exception):
@@ -75,6 +79,25 @@ class Answer:
     """The first MOST_BYTES."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwsAnswer:
+    """Of an operation of AWS."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    members: Mapping[str, Any]
+    """Of the result, as boto3 has them; empty for a refusal."""
+    code: str = ""
+    """Of the refusal, such as `AccessDenied`; empty for a result."""
+    message: str = ""
+    """Of the refusal."""
+    before: float
+    """When it was asked, by the machine's clock in seconds of the epoch."""
+    after: float
+    """When it answered."""
+
+
 class Host(Protocol):
     """One machine."""
 
@@ -122,6 +145,16 @@ class Host(Protocol):
 
         Any status is an answer. Raises Unreachable; and NetworkNotAsked where the address is not
         this machine's own and nobody has allowed it.
+        """
+
+    def ask_aws(
+        self, service: str, operation: str, members: Mapping[str, Any], *, region: str
+    ) -> AwsAnswer:
+        """Call an operation that changes nothing, once, as boto3 calls it on this machine.
+
+        `service` is boto3's name of it, `members` are of JSON's types. Credentials and endpoints
+        are those that boto3 finds; a refusal is an answer. Raises NotCalled, Unreachable, and
+        NetworkNotAsked.
         """
 
     def now(self) -> float:

@@ -68,6 +68,10 @@ class Check:
     source: str
     needs: tuple[str, ...] = ()
     """Checks that come before: if one of them ends in ERROR, this one is SKIPPED."""
+    option: str = ""
+    """The option of doctor without which it is not asked."""
+    replaces: tuple[str, ...] = ()
+    """Checks that are not asked where it is: it tells more of the same."""
     bug: str = ""
     """The number of the bug in the field notes from which this project grew."""
     explains: tuple[str, ...] = ()

@@ -19,9 +19,11 @@ from simulator.doctor.folder import DESCRIPTION
 from simulator.doctor.host import (
     COMMAND_SECONDS,
     Answer,
+    AwsAnswer,
     CommandHangs,
     Host,
     HostKind,
+    NotCalled,
     PathKind,
     Ran,
     Unreachable,
@@ -46,6 +48,7 @@ class RecordingHost:
         self._paths: dict[str, set[str]] = {"writable": set(), "denied": set()}
         self._commands: dict[tuple[str, ...], dict[str, Any]] = {}
         self._answers: dict[tuple[str, str], dict[str, Any]] = {}
+        self._aws: dict[str, dict[str, Any]] = {}
 
     def look(self, path: str) -> PathKind | None:
         """What is at a path."""
@@ -134,6 +137,32 @@ class RecordingHost:
         }
         return answer
 
+    def ask_aws(
+        self, service: str, operation: str, members: Mapping[str, Any], *, region: str
+    ) -> AwsAnswer:
+        """Call AWS."""
+        asked = {"service": service, "operation": operation, "members": members}
+        key = json.dumps(asked, sort_keys=True)
+        try:
+            answer = self._host.ask_aws(service, operation, members, region=region)
+        except Unreachable as error:
+            self._aws[key] = {**asked, "unreachable": str(error)}
+            raise
+        except NotCalled as error:
+            self._aws[key] = {**asked, "not_called": without_secrets(str(error))}
+            raise
+        refusal = {"code": answer.code, "message": without_secrets(answer.message)}
+        self._aws[key] = {
+            **asked,
+            "status": answer.status,
+            "headers": {
+                name: variable_without_secrets(name, value)
+                for name, value in answer.headers.items()
+            },
+            **({"error": refusal} if answer.code else {"result": _shown("", dict(answer.members))}),
+        }
+        return answer
+
     def now(self) -> float:
         """The clock."""
         return self._host.now()
@@ -178,6 +207,7 @@ class RecordingHost:
                 {"url": without_secrets(url), "method": method, **answer}
                 for (url, method), answer in self._answers.items()
             ],
+            "aws": list(self._aws.values()),
         }
 
 
@@ -216,6 +246,17 @@ def _redacted(content: bytes) -> bytes:
         return without_secrets(content.decode()).encode()
     except UnicodeDecodeError:
         return content
+
+
+def _shown(name: str, value: Any) -> Any:
+    """A member of an answer, as JSON has it and without secrets."""
+    if isinstance(value, dict):
+        return {each: _shown(each, inner) for each, inner in value.items()}
+    if isinstance(value, list):
+        return [_shown(name, each) for each in value]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return variable_without_secrets(name, str(value)) if name else without_secrets(str(value))
 
 
 def _bytes(content: bytes) -> str | dict[str, str]:

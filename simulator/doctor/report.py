@@ -7,6 +7,7 @@ that nothing of it may steer a terminal, or be longer than anybody reads.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from simulator.doctor.examine import Examination
@@ -27,8 +28,10 @@ _COUNTED = {
 }
 
 
-def as_json(examination: Examination, fail_on: str, exit_code: int) -> dict[str, Any]:
-    """The examination as the schema describes it."""
+def as_json(
+    examination: Examination, fail_on: str, exit_code: int, *, whole: bool = False
+) -> dict[str, Any]:
+    """The examination as the schema describes it; `whole` with the list of what is missing."""
     following = examination.next
     return {
         "format": 1,
@@ -49,9 +52,19 @@ def as_json(examination: Examination, fail_on: str, exit_code: int) -> dict[str,
             "fix": _cut(following[1].fix),
             "command": following[1].command,
         },
+        **({"missing": [_missing(*pair) for pair in examination.errors]} if whole else {}),
         "counts": {outcome.value: examination.count(outcome) for outcome in Outcome},
         "fail_on": fail_on,
         "exit_code": exit_code,
+    }
+
+
+def _missing(check: Check, finding: Finding) -> dict[str, str]:
+    return {
+        "check": check.id,
+        "found": _cut(finding.found),
+        "fix": _cut(finding.fix),
+        "command": finding.command,
     }
 
 
@@ -71,9 +84,13 @@ def _finding(check: Check, finding: Finding) -> dict[str, Any]:
     }
 
 
-def as_text(examination: Examination) -> Iterator[str]:
-    """The examination as lines."""
-    return map(printable, _text(examination))
+def as_text(examination: Examination, *, whole: bool = False) -> Iterator[str]:
+    """The examination as lines, with what comes next at the end; `whole` with all that is missing.
+
+    The latter is for whoever will mend all of it before the next try.
+    """
+    end = _all_missing(examination) if whole else _next(examination)
+    return map(printable, chain(_text(examination), end))
 
 
 def _text(examination: Examination) -> Iterator[str]:
@@ -97,7 +114,6 @@ def _text(examination: Examination) -> Iterator[str]:
     if not is_apart:
         yield ""
     yield f"{examination.host.name}: {_counts(examination)}"
-    yield from _next(examination)
 
 
 def _block(check: Check, finding: Finding, *, is_explained: bool) -> Iterator[str]:
@@ -141,6 +157,27 @@ def _next(examination: Examination) -> Iterator[str]:
     yield from _command(finding)
 
 
+def _all_missing(examination: Examination) -> Iterator[str]:
+    errors = examination.errors
+    if not errors:
+        yield "nothing is missing for a run on hardware, as far as could be told"
+    else:
+        yield f"missing for a run on hardware, in the order in which to mend: {len(errors)}"
+    for number, (check, finding) in enumerate(errors, 1):
+        yield f"{number:>3}. {check.id}"
+        yield from _labelled("found", _cut(finding.found))
+        yield from _labelled("fix", _cut(finding.fix))
+        yield from _command(finding)
+    untold = dict.fromkeys(
+        result.check.id
+        for result in examination.results
+        if any(each.outcome is Outcome.SKIPPED for each in result.findings)
+    )
+    if untold:
+        text = wrapped("not looked at: ", " " * _INDENT, ", ".join(untold))
+        yield from text.split("\n")
+
+
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
@@ -153,7 +190,9 @@ def listed(checks: Sequence[Check]) -> Iterator[str]:
 
 
 def roles(check: Check) -> str:
-    """Where it is asked."""
+    """Where it is asked, or with which option only."""
+    if check.option:
+        return check.option
     return ", ".join(sorted((role.value for role in check.roles), reverse=True))
 
 
@@ -161,7 +200,7 @@ def explained(check: Check) -> Iterator[str]:
     """All that is known of a check without looking at a machine."""
     yield f"{check.id}: {check.title}"
     yield from _labelled("why", check.why)
-    yield from _labelled("asked", f"on {roles(check)}")
+    yield from _labelled("asked", f"{'with' if check.option else 'on'} {roles(check)}")
     yield from _labelled("after", ", ".join(check.needs))
     yield from _labelled("bug", f"{check.bug} of the field notes" if check.bug else "")
     yield from _labelled("source", f"{check.source} ({check.evidence.value})")

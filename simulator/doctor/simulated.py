@@ -17,11 +17,14 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from simulator.doctor import ending, files, web
+from simulator.doctor.aws import Aws
 from simulator.doctor.host import (
     COMMAND_SECONDS,
     Answer,
+    AwsAnswer,
     CommandMissing,
     HostKind,
     PathKind,
@@ -53,14 +56,24 @@ class SimulatedHost:
     user_id = _ROOT
     """Its files are all this user's, and its commands ask nobody to be root."""
 
-    def __init__(self, folder: Path, environ: Mapping[str, str], *, network: bool = False) -> None:
-        """Raises NoMachine."""
+    def __init__(
+        self,
+        folder: Path,
+        environ: Mapping[str, str],
+        *,
+        network: bool = False,
+        network_seconds: float | None = None,
+    ) -> None:
+        """`network_seconds` as ThisMachine has it. Raises NoMachine."""
         self._folder = folder.absolute()
         _check_machine(self._folder / "machine.json", folder)
         self.name = f"the simulated parent instance {folder}"
         self._environ = {**environ, VARIABLE: str(self._folder)}
         self.environ: Mapping[str, str] = _on_instance(self._environ, self._folder / "root")
         self._network = network
+        self._seconds = network_seconds
+        # This system's own metadata service would tell of this system.
+        self._aws = Aws(network=network, seconds=network_seconds, knows_instance=False)
 
     def look(self, path: str) -> PathKind | None:
         """What is at a path."""
@@ -108,7 +121,13 @@ class SimulatedHost:
         if web.is_link_local(url):
             raise Unreachable(f"{web.where(url)} is not simulated for doctor")
         web.check_allowed(url, network=self._network)
-        return web.fetch(url, headers or {}, method)
+        return web.fetch(url, headers or {}, method, self._seconds)
+
+    def ask_aws(
+        self, service: str, operation: str, members: Mapping[str, Any], *, region: str
+    ) -> AwsAnswer:
+        """Call AWS, as a program would that runs here."""
+        return self._aws.ask(service, operation, members, region)
 
     def now(self) -> float:
         """The clock of this system."""

@@ -5,9 +5,19 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from simulator.doctor import ending, files, web
-from simulator.doctor.host import COMMAND_SECONDS, Answer, CommandMissing, HostKind, PathKind, Ran
+from simulator.doctor.aws import Aws
+from simulator.doctor.host import (
+    COMMAND_SECONDS,
+    Answer,
+    AwsAnswer,
+    CommandMissing,
+    HostKind,
+    PathKind,
+    Ran,
+)
 
 
 class ThisMachine:
@@ -16,10 +26,19 @@ class ThisMachine:
     name = "this machine"
     kind = HostKind.THIS_MACHINE
 
-    def __init__(self, environ: Mapping[str, str], *, network: bool = False) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        *,
+        network: bool = False,
+        network_seconds: float | None = None,
+    ) -> None:
+        """`network_seconds` is for the whole of a question; by default it depends on the kind."""
         self.environ = environ
         self.user_id = os.geteuid()
         self._network = network
+        self._seconds = network_seconds
+        self._aws = Aws(network=network, seconds=network_seconds)
 
     def look(self, path: str) -> PathKind | None:
         """What is at a path."""
@@ -54,7 +73,13 @@ class ThisMachine:
     ) -> Answer:
         """Ask a server."""
         web.check_allowed(url, network=self._network)
-        return web.fetch(url, headers or {}, method)
+        return web.fetch(url, headers or {}, method, self._seconds)
+
+    def ask_aws(
+        self, service: str, operation: str, members: Mapping[str, Any], *, region: str
+    ) -> AwsAnswer:
+        """Call AWS."""
+        return self._aws.ask(service, operation, members, region)
 
     def now(self) -> float:
         """The clock."""

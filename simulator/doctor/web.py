@@ -79,8 +79,13 @@ def where(url: str) -> str:
     return f"{host or 'an address without a host'}{'' if port is None else f':{port}'}"
 
 
-def fetch(url: str, headers: Mapping[str, str], method: str) -> Answer:
-    """Ask. Raises Unreachable."""
+def fetch(
+    url: str, headers: Mapping[str, str], method: str, seconds: float | None = None
+) -> Answer:
+    """Ask; `seconds` is for all of it, without it NETWORK_SECONDS for each step.
+
+    Raises Unreachable.
+    """
     if _parts(url)[0] not in _SCHEMES:
         raise Unreachable(f"{where(url)} is no http or https address")
     if "@" in urllib.parse.urlsplit(url).netloc:
@@ -88,24 +93,26 @@ def fetch(url: str, headers: Mapping[str, str], method: str) -> Answer:
         raise Unreachable(f"{where(url)} stands with a user in its address, and is not asked so")
     request = urllib.request.Request(url, headers=dict(headers), method=method)  # noqa: S310  # Checked.
     answers: SimpleQueue[Answer | Unreachable] = SimpleQueue()
-    threading.Thread(target=lambda: answers.put(_ask(request)), daemon=True).start()
+    step = NETWORK_SECONDS if seconds is None else seconds
+    whole = _WHOLE_SECONDS if seconds is None else seconds
+    threading.Thread(target=lambda: answers.put(_ask(request, step)), daemon=True).start()
     try:
-        answer = answers.get(timeout=_WHOLE_SECONDS)
+        answer = answers.get(timeout=whole)
     except Empty:
-        answer = Unreachable(f"{where(url)} did not answer within {_WHOLE_SECONDS:g} seconds")
+        answer = Unreachable(f"{where(url)} did not answer within {whole:g} seconds")
     if isinstance(answer, Unreachable):
         raise answer
     return answer
 
 
-def _ask(request: urllib.request.Request) -> Answer | Unreachable:
+def _ask(request: urllib.request.Request, seconds: float) -> Answer | Unreachable:
     handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
     if is_own(request.full_url):
         handlers.append(urllib.request.ProxyHandler({}))
     who = where(request.full_url)
     try:
         opener = urllib.request.build_opener(*handlers)
-        with opener.open(request, timeout=NETWORK_SECONDS) as response:
+        with opener.open(request, timeout=seconds) as response:
             return _answer(response)
     except urllib.error.HTTPError as error:
         with error:

@@ -35,7 +35,7 @@ from simulator.packages.services import ALLOCATOR
 
 _PARENT = frozenset({Role.PARENT})
 _SERVICE = ALLOCATOR.name
-_RESTART = f"systemctl restart {_SERVICE}"
+RESTART = f"systemctl restart {_SERVICE}"
 _KEEP = f"mv -T --backup=numbered {CONFIGURATION} {CONFIGURATION}.before"
 _KEPT = "; what was there stays in allocator.yaml.before"
 _DEFAULT_MIB, _DEFAULT_CPUS = "512", "2"
@@ -80,7 +80,7 @@ def _configuration(host: Host) -> Iterator[Finding]:
             "MiB, and each needs four times the size of its image",
             fix="Reserve as much as the enclaves need together, and start the allocator again"
             f"{_KEPT}",
-            command=_repair(text, {"memory_mib": _DEFAULT_MIB}),
+            command=repair(text, {"memory_mib": _DEFAULT_MIB}),
         )
     else:
         yield Finding(outcome=Outcome.OK, found=f"It asks for {_asked(reservation)}")
@@ -117,7 +117,7 @@ def _unusable(text: str | None, found: str, count: str = "") -> Finding:
         found=found,
         fix="Write a line ---, memory_mib, and one of cpu_count and cpu_pool, each on a line of "
         f"its own, and start the allocator again{_KEPT if text is not None else ''}",
-        command=_repair(text, {"cpu_count": count} if count else {}),
+        command=repair(text, {"cpu_count": count} if count else {}),
     )
 
 
@@ -130,17 +130,22 @@ def _too_small(found: str) -> Finding:
     )
 
 
-def _repair(text: str | None, instead: Mapping[str, str]) -> str:
+def numbers_of(text: str) -> Mapping[str, str]:
+    """memory_mib and cpu_count as far as they can be told, whatever is wrong with the rest."""
+    return dict(_NUMBERS.findall(text))
+
+
+def repair(text: str | None, instead: Mapping[str, str]) -> str:
     """Write the file anew, with the numbers that stand in it where they can be told.
 
     What was there is kept, each time anew; `text` is None where nothing was.
     """
     first = _KEEP if text is not None else f"mkdir -p {PurePosixPath(CONFIGURATION).parent}"
     text = text or ""
-    found = dict(_NUMBERS.findall(text))
-    values = {"memory_mib": _DEFAULT_MIB, "cpu_count": _DEFAULT_CPUS, **found, **instead}
+    defaults = {"memory_mib": _DEFAULT_MIB, "cpu_count": _DEFAULT_CPUS}
+    values = {**defaults, **numbers_of(text), **instead}
     lines = "".join(rf"{key}: {values[key]}\n" for key in ("memory_mib", "cpu_count"))
-    return f"{first} && printf -- '---\\n{lines}' > {CONFIGURATION} && {_RESTART}"
+    return f"{first} && printf -- '---\\n{lines}' > {CONFIGURATION} && {RESTART}"
 
 
 def _service(host: Host) -> Iterator[Finding]:
@@ -187,10 +192,10 @@ def _failed(host: Host) -> Finding:
         if explained.explanation.id == "host.pool-in-use":
             fix += ". That ends all enclaves: those that are wanted keep their CPUs and memory "
             fix += "without it"
-            command = f"{_FREE_MEMORY} && {_RESTART}"
+            command = f"{_FREE_MEMORY} && {RESTART}"
         else:
             # Its file and the driver have been looked at: what was wrong may be mended by now.
-            fix, command = f"Start it again; if it fails once more: {fix}", _RESTART
+            fix, command = f"Start it again; if it fails once more: {fix}", RESTART
     return Finding(
         outcome=Outcome.ERROR, found=f"{_SERVICE} failed: {what}", fix=fix, command=command
     )
@@ -245,7 +250,7 @@ def _restart(found: str, outcome: Outcome = Outcome.ERROR) -> Finding:
         outcome=outcome,
         found=found,
         fix="Start the allocator again, when no enclave runs: it does nothing while one does",
-        command=_RESTART,
+        command=RESTART,
     )
 
 

@@ -47,16 +47,23 @@ def _of(host: Host, variable: str, value: str, folder: PurePosixPath) -> Finding
             found=f"{variable} is {value}, another folder wherever nitro-cli is called",
             fix=f"Give {variable} an absolute path",
         )
-    nearest = _nearest(host, folder)
-    if host.look(str(nearest)) is not PathKind.FOLDER:
-        return _broken(f"{variable} is {value}, and {nearest} is no folder (E19)")
-    if not host.may_write(str(nearest)):
-        return _broken(f"{variable} is {value}, and this user may not write in {nearest} (E19)")
-    how = "is there" if nearest == folder else "can be made"
+    there = nearest(host, folder)
+    if host.look(str(there)) is not PathKind.FOLDER:
+        return _broken(f"{variable} is {value}, and {there} is no folder (E19)")
+    if not host.may_write(str(there)):
+        return _broken(f"{variable} is {value}, and this user may not write in {there} (E19)")
+    how = "is there" if there == folder else "can be made"
     return Finding(outcome=Outcome.OK, found=f"{folder} {how} ({variable})")
 
 
-def _nearest(host: Host, folder: PurePosixPath) -> PurePosixPath:
+def folder_of(host: Host) -> PurePosixPath:
+    """Where nitro-cli build-enclave works; /tmp where it is not known."""
+    given, home = host.environ.get(_VARIABLE), host.environ.get("HOME")
+    folder = PurePosixPath(given) if given else PurePosixPath(home or "/tmp", _BELOW_HOME)  # noqa: S108  # Nothing is written.
+    return folder if folder.is_absolute() else PurePosixPath("/tmp")  # noqa: S108  # The same.
+
+
+def nearest(host: Host, folder: PurePosixPath) -> PurePosixPath:
     """The folder, or the first above it that is there."""
     above = (folder, *folder.parents)
     return next((each for each in above if host.look(str(each)) is not None), above[-1])

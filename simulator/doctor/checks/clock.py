@@ -8,7 +8,7 @@ sets it, and the timestamp in attestation documents is the hypervisor's.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from kms_fake.evidence import Evidence
@@ -30,7 +30,7 @@ _STEP = f"{_FOLLOW} && chronyc makestep"
 
 
 @dataclass(frozen=True, slots=True)
-class _Compared:
+class Compared:
     """This machine's clock beside a server's."""
 
     server: str
@@ -38,30 +38,37 @@ class _Compared:
     """Seconds by which this machine is ahead at least; negative for behind; 0 for in between."""
 
 
-class _NotCompared(Exception):
+class NotCompared(Exception):
     """There is no Date to compare with; the message says why, without a full stop."""
 
 
-def _compare(host: Host) -> _Compared:
-    """Raises _NotCompared."""
+def with_kms(host: Host) -> Compared:
+    """The clock beside that of KMS's endpoint. Raises NotCompared."""
     try:
         endpoint = kms_endpoint(AwsSettings.of(host))
         before = host.now()
         answer = ask_kms(host, endpoint)
         after = host.now()
     except (NoEndpoint, BadSetting, Unreachable, NetworkNotAsked) as error:
-        raise _NotCompared(str(error)) from error
-    date = answer.headers.get("date")
+        raise NotCompared(str(error)) from error
+    return compared(web.where(endpoint.url), answer.headers.get("date"), before, after)
+
+
+def compared(server: str, date: str | None, before: float, after: float) -> Compared:
+    """The clock beside the Date of an answer, for which `before` was asked and `after` had.
+
+    Both are seconds of the epoch by this clock. Raises NotCompared.
+    """
     if date is None:
-        raise _NotCompared(f"{web.where(endpoint.url)} says no Date")
+        raise NotCompared(f"{server} says no Date")
     try:
         moment = dt.datetime.strptime(date.strip(), _IMF_FIXDATE).replace(tzinfo=dt.UTC)
     except ValueError as error:
-        raise _NotCompared(f"the Date of {web.where(endpoint.url)} is none") from error
+        raise NotCompared(f"the Date of {server} is none") from error
     said = moment.timestamp()
     # It was said between the two moments, within the second that it names.
     ahead = max(0.0, before - said - 1) - max(0.0, said - after)
-    return _Compared(web.where(endpoint.url), ahead)
+    return Compared(server, ahead)
 
 
 def _follows(host: Host) -> bool | None:
@@ -84,6 +91,11 @@ def _said(host: Host, *words: str) -> str:
 
 
 def _probe(host: Host) -> Iterator[Finding]:
+    yield from findings(host, with_kms)
+
+
+def findings(host: Host, compare: Callable[[Host], Compared]) -> Iterator[Finding]:
+    """What is to be said of the clock. `compare` raises NotCompared."""
     follows = _follows(host)
     command = _STEP if host.which("chronyc") else ""
     if follows is False:
@@ -94,8 +106,8 @@ def _probe(host: Host) -> Iterator[Finding]:
             command=_FOLLOW if command else "",
         )
     try:
-        compared = _compare(host)
-    except _NotCompared as error:
+        beside = compare(host)
+    except NotCompared as error:
         if follows is None:
             yield Finding(outcome=Outcome.SKIPPED, found=f"It is not compared: {error}")
         elif follows:
@@ -104,10 +116,10 @@ def _probe(host: Host) -> Iterator[Finding]:
                 found=f"The clock follows a time server; it is not compared: {error}",
             )
         return
-    yield _judged(compared, command)
+    yield _judged(beside, command)
 
 
-def _judged(compared: _Compared, command: str) -> Finding:
+def _judged(compared: Compared, command: str) -> Finding:
     off = abs(compared.ahead)
     if off <= _NOTED_SECONDS:
         return Finding(

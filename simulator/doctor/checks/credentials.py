@@ -34,11 +34,12 @@ def _probe(host: Host) -> Iterator[Finding]:
             fix="Mend it, or remove it; an empty AWS_PROFILE counts as a name, so unset it",
         )
         return
-    yield from _around(host, settings)
+    yield from around(host, settings)
+    yield from _region(settings)
     yield search(Place(host, settings)) or _of_the_instance(host, settings)
 
 
-def _around(host: Host, settings: AwsSettings) -> Iterator[Finding]:
+def around(host: Host, settings: AwsSettings) -> Iterator[Finding]:
     """What is wrong beside the credentials themselves."""
     environ = settings.environ
     for file in (settings.config, settings.credentials):
@@ -63,7 +64,6 @@ def _around(host: Host, settings: AwsSettings) -> Iterator[Finding]:
             "Set HOME at the beginning of the script",
             "export HOME=/root" if host.user_id == 0 else "",
         )
-    yield from _region(settings)
 
 
 def _region(settings: AwsSettings) -> Iterator[Finding]:

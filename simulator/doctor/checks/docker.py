@@ -41,7 +41,7 @@ def _service(host: Host) -> Iterator[Finding]:
             outcome=Outcome.WARNING,
             found=f"There is no Docker engine: build-enclave ends with E50 or E48{_ELSEWHERE}",
             fix="Install it, then enable and start it",
-            command=_installation(distribution(host)),
+            command=installation(distribution(host)),
         )
         return
     state = unit(host, _SERVICE)
@@ -68,7 +68,8 @@ def _service(host: Host) -> Iterator[Finding]:
         yield Finding(outcome=Outcome.OK, found=f"{_SERVICE} runs, and is enabled")
 
 
-def _installation(of: Distribution) -> str:
+def installation(of: Distribution) -> str:
+    """The command that installs and starts it; empty where none is known."""
     line = _INSTALLATIONS.get(of)
     return f"{line} && systemctl enable --now {_SERVICE}" if line else ""
 
@@ -81,10 +82,11 @@ def _group(host: Host) -> Iterator[Finding]:
     elif host.user_id == 0 or host.may_write(SOCKET):
         yield Finding(outcome=Outcome.OK, found=f"{SOCKET} may be used")
     else:
-        yield _refused(host)
+        yield refused(host)
 
 
-def _refused(host: Host) -> Finding:
+def refused(host: Host) -> Finding:
+    """What to do where the socket may not be used. Raises OSError."""
     name, group = user(host), members(host, _GROUP)
     if name is not None and group is not None and name in group:
         return Finding(

@@ -41,7 +41,7 @@ def _debug(host: Host) -> Iterator[Finding]:
     if debug:
         yield Finding(
             outcome=Outcome.NOTE,
-            found=f"{_names(debug)} runs in debug mode: KMS refuses it what a key policy binds to "
+            found=f"{named(debug)} runs in debug mode: KMS refuses it what a key policy binds to "
             "PCR0, PCR1, PCR2 or PCR8 (AccessDenied)",
         )
     else:
@@ -63,7 +63,7 @@ def _of_pool(enclaves: Sequence[Enclave], cpus: frozenset[int]) -> Finding:
         return Finding(
             outcome=Outcome.OK, found=f"No enclave runs; {len(cpus)} CPUs of the pool are free"
         )
-    found = f"{_names(enclaves)} holds the CPUs {listed(held)} of the pool {listed(cpus)}"
+    found = f"{named(enclaves)} holds the CPUs {listed(held)} of the pool {listed(cpus)}"
     if not free:
         return Finding(
             outcome=Outcome.ERROR,
@@ -71,7 +71,7 @@ def _of_pool(enclaves: Sequence[Enclave], cpus: frozenset[int]) -> Finding:
             f"is wrong, though, if {_these(enclaves)} wanted: so does an instance at work look",
             fix=f"Do nothing if {_these(enclaves)} wanted. Else terminate what was forgotten: it "
             "outlives the nitro-cli that started it",
-            command=_termination(enclaves),
+            command=termination(enclaves),
         )
     if len(enclaves) >= MOST_ENCLAVES:
         return Finding(
@@ -79,7 +79,7 @@ def _of_pool(enclaves: Sequence[Enclave], cpus: frozenset[int]) -> Finding:
             found=f"{len(enclaves)} enclaves run, and an instance has {MOST_ENCLAVES} at most: the "
             "next run-enclave ends with E29 and E39",
             fix="Terminate one that is not wanted any more",
-            command=_termination(enclaves[:1]),
+            command=termination(enclaves[:1]),
         )
     return Finding(
         outcome=Outcome.OK,
@@ -87,7 +87,8 @@ def _of_pool(enclaves: Sequence[Enclave], cpus: frozenset[int]) -> Finding:
     )
 
 
-def _names(enclaves: Sequence[Enclave]) -> str:
+def named(enclaves: Sequence[Enclave]) -> str:
+    """The first few by id, for readers."""
     names = [enclave.id for enclave in enclaves[:_NAMED]]
     more = len(enclaves) - len(names)
     return " and ".join(names) + (f" and {more} more" if more else "")
@@ -97,7 +98,7 @@ def _these(enclaves: Sequence[Enclave]) -> str:
     return "this enclave is" if len(enclaves) == 1 else "all of these enclaves are"
 
 
-def _termination(enclaves: Sequence[Enclave]) -> str:
+def termination(enclaves: Sequence[Enclave]) -> str:
     """Each by its id: one that is started later lives, and a reader sees which one to leave."""
     if all(_ID.fullmatch(enclave.id) for enclave in enclaves):
         return "; ".join(f"nitro-cli terminate-enclave --enclave-id {one.id}" for one in enclaves)

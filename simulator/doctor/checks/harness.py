@@ -18,7 +18,7 @@ from simulator.doctor.host import CommandHangs, CommandMissing, Host, HostKind
 from simulator.doctor.model import Check, Finding, Outcome, Role
 from simulator.doctor.os_release import families
 
-_OLDEST = (3, 11)
+OLDEST = (3, 11)
 _OF_AMAZON_LINUX = (3, 9)
 """python3 of Amazon Linux 2023, for good."""
 _NAMES = ("python3.11", "python3.12", "python3.13", "python3.14", "python3")
@@ -30,7 +30,7 @@ _MODULES = {"pyyaml": "yaml"}
 """Packages whose module has another name."""
 _LOOPBACK = "/sys/module/vsock_loopback"
 
-_DNF = "dnf install -y python3.11 python3.11-pip"
+DNF = "dnf install -y python3.11 python3.11-pip"
 _APT = "apt-get update && apt-get install -y python3.11 python3.11-venv"
 
 
@@ -55,7 +55,7 @@ class _Python:
     @property
     def is_young(self) -> bool:
         """Whether it is new enough."""
-        return self.version is not None and self.version >= _OLDEST
+        return self.version is not None and self.version >= OLDEST
 
 
 def _dotted(version: Sequence[int]) -> str:
@@ -106,10 +106,10 @@ def _python(host: Host) -> Iterator[Finding]:
         seen = ", ".join(each.shown for each in found) or "there is no Python on PATH"
         yield Finding(
             outcome=Outcome.WARNING,
-            found=f"No Python >= {_dotted(_OLDEST)}: {seen}",
+            found=f"No Python >= {_dotted(OLDEST)}: {seen}",
             fix="Install one beside the system's, which stays as it is; or python@3.13 with brew "
             "on macOS",
-            command=_by_distribution(host, _DNF, _APT),
+            command=_by_distribution(host, DNF, _APT),
         )
 
 
@@ -142,7 +142,8 @@ def _by_distribution(host: Host, dnf: str, apt: str) -> str:
     return apt if found & {"debian", "ubuntu"} else ""
 
 
-def _only_here(host: Host) -> Finding | None:
+def only_here(host: Host) -> Finding | None:
+    """Why what only a trial can tell is not told; None on the machine that doctor runs on."""
     if host.kind is HostKind.THIS_MACHINE:
         return None
     return Finding(
@@ -150,8 +151,8 @@ def _only_here(host: Host) -> Finding | None:
     )
 
 
-def _packages(host: Host) -> Iterator[Finding]:
-    skipped = _only_here(host)
+def _packages(host: Host, trouble_of: Callable[[str], str] | None = None) -> Iterator[Finding]:
+    skipped = only_here(host)
     if skipped:
         yield skipped
         return
@@ -165,7 +166,12 @@ def _packages(host: Host) -> Iterator[Finding]:
             command=f"{sys.executable} -m pip install {_DISTRIBUTION}",
         )
         return
-    yield judge_packages(required, _installed_version, _import_trouble)
+    yield judge_packages(required, _installed_version, trouble_of or _import_trouble)
+
+
+def versions(host: Host) -> Iterator[Finding]:
+    """The same by their versions alone: to import them all takes a while."""
+    yield from _packages(host, lambda _: "")
 
 
 def judge_packages(
@@ -230,7 +236,7 @@ def _import_trouble(module: str) -> str:
 
 
 def _supervisor(host: Host) -> Iterator[Finding]:
-    skipped = _only_here(host)
+    skipped = only_here(host)
     if skipped:
         yield skipped
         return

@@ -21,6 +21,7 @@ from simulator.doctor.surroundings import is_container
 
 _TOKEN_SECONDS = "60"  # noqa: S105  # A header's value.
 _ROLES = "latest/meta-data/iam/security-credentials/"
+_IDENTITY = "latest/dynamic/instance-identity/document"
 _ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 """`RoleName` of IAM's CreateRole."""
 _CODE = re.compile(r"[A-Za-z]{1,64}")
@@ -37,7 +38,7 @@ _HOPS = (
 
 
 class NoRole(Exception):
-    """The service gives no role's credentials; `finding` says why and what to do."""
+    """The service does not tell of the instance or its role; `finding` says why, what to do."""
 
     def __init__(self, found: str, fix: str) -> None:
         super().__init__(found)
@@ -49,6 +50,20 @@ class InstanceRole:
     """Whose credentials the service gives."""
 
     name: str
+    service: str
+    """The host that was asked."""
+    expires: str
+    """When its credentials do, as the service says it; empty where it does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceIdentity:
+    """What instance this is, by its identity document."""
+
+    instance_id: str
+    instance_type: str
+    region: str
+    account: str
     service: str
     """The host that was asked."""
 
@@ -65,14 +80,37 @@ def instance_role(host: Host, settings: AwsSettings) -> InstanceRole:
         raise NoRole("No IAM role is attached to this instance", _ATTACH)
     if answer.status != 200 or not _ROLE_NAME.fullmatch(name):
         raise NoRole(f"{service} names no role: it answers {answer.status}", _look(service))
-    code = _code(_asked(host, f"{base}/{_ROLES}{name}", headers, service))
+    answer = _asked(host, f"{base}/{_ROLES}{name}", headers, service)
+    given = _members(answer)
+    code = _code(answer, given)
     if code != "Success":
         raise NoRole(
             f"{service} has no credentials of the role {name}: its Code is {code}",
             "Let ec2.amazonaws.com assume the role (its trust policy), see that the role still "
             "exists, and attach it anew",
         )
-    return InstanceRole(name, service)
+    expires = given.get("Expiration") if isinstance(given, dict) else None
+    return InstanceRole(name, service, expires if isinstance(expires, str) else "")
+
+
+def instance_identity(host: Host, settings: AwsSettings) -> InstanceIdentity:
+    """Ask which instance this is. Raises NoRole, BadSetting, NetworkNotAsked."""
+    base = settings.metadata_service().value
+    service = web.where(base)
+    headers = {"X-aws-ec2-metadata-token": _token(host, base, service)}
+    answer = _asked(host, f"{base}/{_IDENTITY}", headers, service)
+    match _members(answer):
+        case {
+            "instanceId": str(instance_id),
+            "instanceType": str(instance_type),
+            "region": str(region),
+            "accountId": str(account),
+        }:
+            return InstanceIdentity(instance_id, instance_type, region, account, service)
+    raise NoRole(
+        f"{service} gives no identity document of an instance: it answers {answer.status}",
+        _look(service),
+    )
 
 
 def _token(host: Host, base: str, service: str) -> str:
@@ -112,13 +150,21 @@ def _text(answer: Answer) -> str:
     return answer.body.decode(errors="replace")
 
 
-def _code(answer: Answer) -> str:
-    """The `Code` of the credentials; never anything else of them."""
+def _members(answer: Answer) -> object:
+    """The JSON of an answer; None for what is none."""
+    if answer.status != 200:
+        return None
+    try:
+        return json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _code(answer: Answer, given: object) -> str:
+    """The `Code` of the credentials; never anything else of them but when they expire."""
     if answer.status != 200:
         return str(answer.status)
-    try:
-        given = json.loads(answer.body)
-    except (ValueError, RecursionError):
+    if given is None:
         return "missing, for it is no JSON"
     code = given.get("Code") if isinstance(given, dict) else None
     return code if isinstance(code, str) and _CODE.fullmatch(code) else "missing"
