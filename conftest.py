@@ -10,6 +10,10 @@ The only file that knows more than one target. Options:
                                how the simulator's programs reach its NSM and vsock (default auto)
     --results FOLDER           where TARGET.json goes, with what each scenario did and what came of
                                it (default .results beside this file)
+    --records FOLDER           where passing scenarios are recorded (default: beside the scenarios,
+                               for runs on real hardware only)
+    --revalidate-older-than DAYS
+                               only scenarios without a record, or with one of DAYS or more
     --dry-run, --plan FILE, --show-requests
                                tell what a run on hardware would do, and do nothing there
 """
@@ -20,10 +24,11 @@ import importlib
 import inspect
 import json
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,8 +36,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from real_hw import dry_run
+from scenarios.comparing import differences, unexplained
+from scenarios.known_differences import HELD, KNOWN_DIFFERENCES
 from scenarios.normalising import normalised
 from scenarios.notes import Notes
+from scenarios.recording import Destination, Due, days, destination, found, record
+from scenarios.records import HARDWARE, BadRecord, Record, file_name
 from scenarios.results import Run, ScenarioResult, summary_of, write
 from scenarios.target import Capability, TargetUnavailable
 from scenarios.watching import Watched
@@ -70,8 +79,11 @@ class Suite:
     target: Watched | None = None
     stands_on: str = ""
     """How the simulator's programs reach NSM and vsock, in words."""
-    said: list[str] = field(default_factory=list)
-    """Sentences for the end of the run."""
+    said: dict[str, None] = field(default_factory=dict)
+    """Sentences for the end of the run, in order, each once."""
+    hardware: dict[str, Record] = field(default_factory=dict)
+    """What was recorded on hardware, by node id."""
+    due: Due | None = None
 
     @property
     def provenance(self) -> Mapping[str, str]:
@@ -105,11 +117,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="where TARGET.json goes, with what each scenario did and what came of it (default "
         ".results beside conftest.py)",
     )
+    parser.addoption(
+        "--records",
+        type=Path,
+        metavar="FOLDER",
+        help="where passing scenarios are recorded (default: beside the scenarios, and only if the "
+        "enclave attests under the root certificate of AWS)",
+    )
+    parser.addoption(
+        "--revalidate-older-than",
+        type=days,
+        metavar="DAYS",
+        help="run only scenarios without a record, or with one of DAYS or more",
+    )
     dry_run.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers of scenarios."""
+    """Register the markers of scenarios. Raises pytest.UsageError."""
+    if config.getoption("--records") and config.getoption("--target") == "sim":
+        raise pytest.UsageError(
+            "--records with --target sim: what the simulator answers is no evidence, so it is not "
+            "recorded; its answers are among the results (--results)."
+        )
     if dry_run.is_asked(config):
         told = _results(config) / "sim.json"
         config.pluginmanager.register(
@@ -138,7 +168,10 @@ def docstring(item: pytest.Item) -> str:
     return inspect.getdoc(getattr(item, "function", None)) or ""
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, object, object]:
     """Refuse a scenario that does not say what must happen and how anybody knows.
 
     Only the simulator lets minutes pass in no time; elsewhere no scenario has a time limit, and
@@ -148,6 +181,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             item.add_marker(pytest.mark.timeout(0), append=False)
         items.sort(key=_wants)
+    for item in items:
+        name = scenario_id(item)
+        if name is not None:
+            kept = _sound(SCENARIOS / _record_name(item), name, target=HARDWARE)
+            if kept is not None:
+                _suite.hardware[item.nodeid] = kept
+            folder = config.getoption("--records")
+            if folder is not None:
+                _sound(folder / _record_name(item), name)
     mistakes = [
         f"{item.nodeid}: {mistake}"
         for item in items
@@ -156,6 +198,38 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
     if mistakes:
         raise pytest.UsageError("\n".join(mistakes))
+    answer = yield
+    if config.getoption("--revalidate-older-than") is not None:
+        _keep_what_is_due(config, items)
+    return answer
+
+
+def _keep_what_is_due(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _suite.due = Due(config.getoption("--revalidate-older-than"))
+    folder = config.getoption("--records")
+    chosen: list[pytest.Item] = []
+    left: list[pytest.Item] = []
+    for item in items:
+        name = scenario_id(item)
+        kept = _suite.hardware.get(item.nodeid)
+        if name is not None and folder is not None:
+            kept = _sound(folder / _record_name(item), name)
+        (chosen if name is None or _suite.due.chooses(kept) else left).append(item)
+    items[:] = chosen
+    config.hook.pytest_deselected(items=left)
+
+
+def _sound(file: Path, scenario: str, *, target: str | None = None) -> Record | None:
+    """A record that may be there. Raises pytest.UsageError for a damaged one."""
+    try:
+        return found(file, scenario, target=target)
+    except BadRecord as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_report_collectionfinish() -> str | None:
+    """Say how many scenarios are due."""
+    return None if _suite.due is None else str(_suite.due)
 
 
 def _wants(item: pytest.Item) -> int:
@@ -173,14 +247,17 @@ def _mistakes(item: pytest.Item) -> Iterator[str]:
     for mark in marks:
         if not (len(mark.args) == 1 and isinstance(mark.args[0], str) and mark.args[0]):
             yield f"its marker {mark.name} names no source"
-        if mark.name == "recorded" and not _record(item).exists():
-            yield f"is marked recorded and {_record(item).name} does not exist"
+        if mark.name == "recorded" and item.nodeid not in _suite.hardware:
+            yield f"is marked recorded and {_record_name(item)} does not exist"
     if not docstring(item):
         yield "has no docstring; say who does what and what must happen"
+    named = any(entry.scenario == scenario_id(item) for entry in KNOWN_DIFFERENCES)
+    if named and item.nodeid not in _suite.hardware:
+        yield "is in scenarios/known_differences.py and has no record to differ from"
 
 
-def _record(item: pytest.Item) -> Path:
-    return item.path.with_name(f"{item.name}.validation.json")
+def _record_name(item: pytest.Item) -> str:
+    return file_name(item.path.stem, item.name)
 
 
 def _results(config: pytest.Config) -> Path:
@@ -241,15 +318,30 @@ def session_target(request: pytest.FixtureRequest) -> Iterator[Target]:
     """The target of this run, opened once."""
     chosen = _chosen(request.config)
     module, name = TARGETS[chosen]
+    with _ended_by_sigterm():
+        try:
+            options = _options_of_target(chosen, request.config)
+            target: Target = getattr(importlib.import_module(module), name)(**options)
+        except TargetUnavailable as error:
+            pytest.exit(str(error), returncode=1)
+        _suite.stands_on = getattr(target, "stands_on", "")
+        _suite.target = Watched(target, _suite.notes)
+        yield _suite.target
+        target.close()
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Within the context SIGTERM ends the run as Ctrl-C does, so that the target is closed."""
+
+    def end(number: int, _: object) -> None:
+        pytest.exit("ended by SIGTERM", returncode=128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
-        options = _options_of_target(chosen, request.config)
-        target: Target = getattr(importlib.import_module(module), name)(**options)
-    except TargetUnavailable as error:
-        pytest.exit(str(error), returncode=1)
-    _suite.stands_on = getattr(target, "stands_on", "")
-    _suite.target = Watched(target, _suite.notes)
-    yield _suite.target
-    target.close()
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture
@@ -294,12 +386,54 @@ def pytest_runtest_makereport(
             steps=_suite.notes.steps,
         )
     result = _suite.results[item.nodeid]
+    if report.when == "call" and report.outcome == "passed":
+        _hold_to_hardware(item, result, report)
     result.seconds = round(result.seconds + report.duration, 3)
-    if report.outcome != "passed" and result.outcome == "passed":
+    if report.outcome != "passed":
         failed = "failed" if report.when == "call" else "error"
-        result.outcome = "skipped" if report.outcome == "skipped" else failed
-        result.reason = _reason(report)
+        result.ended("skipped" if report.outcome == "skipped" else failed, _reason(report))
+    elif report.when == "teardown":
+        result.ended("passed")
+    if report.when == "teardown" and result.outcome == "passed":
+        _record(item, result)
     return report
+
+
+def _hold_to_hardware(item: pytest.Item, result: ScenarioResult, report: pytest.TestReport) -> None:
+    """Fail what passed here and was seen otherwise on hardware."""
+    target = _chosen(item.config)
+    kept = _suite.hardware.get(item.nodeid)
+    if kept is None or target not in HELD:
+        return
+    other = differences(kept.steps, result.steps)
+    sentences = list(unexplained(result.id, target, other, KNOWN_DIFFERENCES))
+    if sentences:
+        report.outcome = "failed"
+        report.longrepr = "\n".join((f"Not as recorded on hardware on {kept.when}:", *sentences))
+
+
+def _record(item: pytest.Item, result: ScenarioResult) -> None:
+    """Keep the evidence of a scenario that passed where it is evidence."""
+    where = destination(
+        _chosen(item.config),
+        _suite.provenance.get("root_sha256"),
+        SCENARIOS,
+        item.config.getoption("--records"),
+    )
+    if not isinstance(where, Destination):
+        _say(where)
+        return
+    try:
+        record(result, where, _record_name(item), _suite.provenance)
+    except (BadRecord, OSError) as error:
+        _say(f"{result.id} was not recorded: {error}")
+    else:
+        _say(f"Passing scenarios were recorded as {where.target} in {where.folder}.")
+
+
+def _say(sentence: str) -> None:
+    if sentence:
+        _suite.said[sentence] = None
 
 
 def _reason(report: pytest.TestReport) -> str:
@@ -322,6 +456,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write what came of the scenarios that have run, also where the run is cut short."""
+    if _suite.due is not None and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        session.exitstatus = pytest.ExitCode.OK
     config = session.config
     if not _suite.results or dry_run.is_asked(config):
         return
@@ -336,12 +472,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     try:
         file = write(run, folder)
     except OSError as error:
-        _suite.said.append(
+        _say(
             f"The results were not written into {folder}: {error.strerror}. "
             "--results FOLDER puts them elsewhere."
         )
     else:
-        _suite.said.append(f"What each did is in {file}.")
+        _say(f"What each did is in {file}.")
 
 
 def pytest_terminal_summary(

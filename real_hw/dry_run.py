@@ -81,16 +81,20 @@ class DryRun:
         self._sent: list[Sent] = []
         self._failed = False
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Keep the scenarios that run: none but those whose requests are shown."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, items: list[pytest.Item]
+    ) -> Generator[None, object, object]:
+        """Keep, of what was chosen, what runs: nothing but what shows its requests."""
         from real_hw.requests import SCENARIOS
 
+        answer = yield
         self._scenarios = list(self._collected(items))
         shows = self._config.getoption("--show-requests")
         kept = [item for item in items if shows and self._identify(item) in SCENARIOS]
         self._config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = kept
+        return answer
 
     def _collected(self, items: Sequence[pytest.Item]) -> Iterator[Scenario]:
         from real_hw.plan import Scenario

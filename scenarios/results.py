@@ -21,6 +21,7 @@ from typing import Any
 from scenarios.notes import Step
 
 VERSION = 1
+CUT_SHORT = "The run ended before it did."
 
 
 @dataclass(slots=True)
@@ -34,12 +35,17 @@ class ScenarioResult:
     docstring: str
     evidence: str
     source: str
-    outcome: str = "passed"
+    outcome: str = "error"
     """`passed`, `failed`, `skipped`, or `error` for what failed before or after it."""
-    reason: str = ""
+    reason: str = CUT_SHORT
     """Why it was skipped or what failed."""
     seconds: float = 0.0
     steps: list[Step] = field(default_factory=list)
+
+    def ended(self, outcome: str, reason: str = "") -> None:
+        """What came of it; the first that is told stays."""
+        if self.reason == CUT_SHORT:
+            self.outcome, self.reason = outcome, reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ WHAT_CAME_OF_IT = tuple(
     f"scenarios.{name}"
     for name in (
         *("normalising", "answers", "notes", "watching", "watched_instances"),
-        *("results", "records", "comparing", "known_differences"),
+        *("results", "records", "recording", "comparing", "known_differences"),
     )
 )
 """What watches the scenarios and keeps what came of them: for the root conftest and reports."""

@@ -66,7 +66,7 @@ def test_a_good_scenario_is_run_and_shown(tmp_path: Path) -> None:
         (GOOD.replace('"""Who does what, and what must happen."""', "pass"), "has no docstring"),
         (
             GOOD.replace("documented", "recorded"),
-            "is marked recorded and test_something.validation.json does not exist",
+            "is marked recorded and area.something.validation.json does not exist",
         ),
     ],
 )
