@@ -145,6 +145,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(
             dry_run.DryRun(config, scenario_id, evidence, _calls_of_kms, told)
         )
+    world = _world() if _chosen(config) == "rehearsal" else None
+    if world is not None and config.getoption("--records") is None:
+        config.option.records = Path(world["records"])
     for name, meaning in EVIDENCE.items():
         config.addinivalue_line("markers", f"{name}(source): {meaning}")
     config.addinivalue_line("markers", "needs(*capabilities): skipped where the target lacks one")
@@ -290,16 +293,24 @@ def _options_of_target(chosen: str, config: pytest.Config) -> dict[str, Any]:
     if chosen == "rehearsal":
         from simulator.rehearsal.passing import Passing
 
-        told = os.environ.get(REHEARSAL)
-        if not told:
+        world = _world()
+        if world is None:
             raise TargetUnavailable(
                 "There is no world to rehearse in. Run the suite within it: "
                 "attested-kms rehearsal -- pytest scenarios --target rehearsal"
             )
-        world = json.loads(Path(told).read_text())
         passing = Passing(world["management_endpoint"])
         options |= {"launcher": world["launcher"], "wait": passing.wait, "clock": passing.clock}
     return options
+
+
+def _world() -> Mapping[str, Any] | None:
+    """What the world of a rehearsal says of itself; None outside one."""
+    told = os.environ.get(REHEARSAL)
+    if not told:
+        return None
+    world: Mapping[str, Any] = json.loads(Path(told).read_text())
+    return world
 
 
 def _say_to(config: pytest.Config) -> Callable[[str], None]:

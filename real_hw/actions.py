@@ -73,8 +73,6 @@ class Call:
     stand_in: Members = field(default_factory=dict)
     as_it_stands: bool = False
     """Send the JSON of `members` as it is, instead of what boto3 makes of it; blobs are base64."""
-    interruptible: bool = True
-    """As of `Command`."""
     attempts: int = 3
     """How often to try where AWS is busy; 1 for whatever a scenario observes."""
     raw: Callable[[RawAnswer], None] | None = None

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -35,6 +36,8 @@ class RealProcess:
     def __init__(self, started: Started) -> None:
         self._name = _name(started.command)
         self._log = started.log
+        self._asked = 0
+        self._came = b""
         with ExitStack() as stack:
             output = started.output
             self._process = _popen(
@@ -46,31 +49,33 @@ class RealProcess:
 
     def wait_until_ready(self) -> None:
         """Return when it has printed `ready`."""
-        line = self._line(_READY_SECONDS)
+        line = self._line(time.monotonic() + _READY_SECONDS)
         if line != b"ready\n":
             self.end()
             raise ActionFailed(
                 f"{self._name} did not become ready within {_READY_SECONDS:.0f} seconds and ended "
-                f"with code {self._process.returncode}; it said: {self.said() or 'nothing'}"
+                f"with code {self._process.returncode}; it said: {self.said() or 'nothing'}."
             )
 
     def ask(self, question: Question) -> Mapping[str, Any]:
         """Its answer."""
-        line = json.dumps(question.message).encode() + b"\n"
+        self._asked += 1
+        message = {**question.message, "id": self._asked}
         try:
-            _pipe(self._process.stdin).write(line)
+            _pipe(self._process.stdin).write(json.dumps(message).encode() + b"\n")
             _pipe(self._process.stdin).flush()
         except OSError:
-            answer = b""
-        else:
-            answer = self._line(question.seconds)
-        if not answer.endswith(b"\n"):
-            raise ActionFailed(
-                f"{self._name} gave no answer within {question.seconds:.0f} seconds to: "
-                f"{question.why}; it said: {self.said() or 'nothing'}"
-            )
-        told: Mapping[str, Any] = json.loads(answer)
-        return told
+            pass  # It has ended, and there will be no answer.
+        deadline = time.monotonic() + question.seconds
+        while line := self._line(deadline):
+            told: Mapping[str, Any] = json.loads(line)
+            # An answer that came too late for its own question is not this one's.
+            if told.get("id") == self._asked:
+                return told
+        raise ActionFailed(
+            f"{self._name} gave no answer within {question.seconds:.0f} seconds to this: "
+            f"{question.why}; it said: {self.said() or 'nothing'}."
+        )
 
     def said(self) -> str:
         """What it wrote to its standard error."""
@@ -89,20 +94,19 @@ class RealProcess:
             if pipe is not None:
                 pipe.close()
 
-    def _line(self, seconds: float) -> bytes:
-        """A line of its output, or what came of it in that time."""
+    def _line(self, deadline: float) -> bytes:
+        """A line of its output with its end, or nothing where none came in time."""
         output = _pipe(self._process.stdout)
-        deadline = time.monotonic() + seconds
-        line = bytearray()
         os.set_blocking(output.fileno(), False)
-        while not line.endswith(b"\n") and len(line) < _MAX_ANSWER_BYTES:
+        while b"\n" not in self._came and len(self._came) < _MAX_ANSWER_BYTES:
             if not _readable(output, deadline - time.monotonic()):
-                break
+                return b""
             part = os.read(output.fileno(), 1 << 16)
             if not part:
-                break
-            line += part
-        return bytes(line)
+                return b""
+            self._came += part
+        line, end, self._came = self._came.partition(b"\n")
+        return line + end
 
 
 class RealActions:
@@ -124,10 +128,7 @@ class RealActions:
     def call(self, call: Call) -> Members:
         """The members of the response."""
         self._interruption.check()
-        if call.interruptible:
-            return self._aws.call(call)
-        with self._interruption.held(call.why):
-            return self._aws.call(call)
+        return self._aws.call(call)
 
     def start(self, started: Started) -> RealProcess:
         """Start a process."""
@@ -220,13 +221,18 @@ def _run_until(command: Command, text: str) -> Finished:
     process = _popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
+    late = threading.Timer(command.seconds, process.kill)
+    late.start()
     with process:
         printed = ""
-        for line in _pipe(process.stdout):
-            printed += _text(line)
-            if text in _text(line):
-                process.kill()
-                break
+        try:
+            for line in _pipe(process.stdout):
+                printed += _text(line)
+                if text in _text(line):
+                    process.kill()
+                    break
+        finally:
+            late.cancel()
         return Finished(process.wait(), printed, "")
 
 
@@ -242,7 +248,7 @@ def _popen(command: Command, **streams: Any) -> subprocess.Popen[bytes]:
         )
     except OSError as error:
         raise ActionFailed(
-            f"{command.words[0]} cannot be run: {error.strerror}. It is for this: {command.why}"
+            f"{command.words[0]} cannot be run: {error.strerror}. It is for this: {command.why}."
         ) from error
 
 

@@ -176,11 +176,11 @@ class Enclaves:
 
     def boot(self, *, debug: bool) -> Running:
         """Boot an enclave; in debug mode its console is kept. Raises NitroCliFailed."""
-        entry = self._ledger.begin("enclave", self._end)
-        told = nitro_cli.answer(self._actions, self._command(debug=debug))
-        self.boots += 1
-        running = Running(told["EnclaveID"], told["EnclaveCID"], debug, entry)
-        entry.made(running.enclave_id)
+        with self._ledger.making("enclave", self._end) as entry:
+            told = nitro_cli.answer(self._actions, self._command(debug=debug))
+            self.boots += 1
+            running = Running(told["EnclaveID"], told["EnclaveCID"], debug, entry)
+            entry.made(running.enclave_id)
         if debug:
             self._keep_console(running)
         return running
@@ -233,9 +233,9 @@ class Enclaves:
             self._settings.folder / f"{name}.errors",
             output=self._settings.folder / f"{name}.log",
         )
-        entry = self._ledger.begin("process console", lambda _: self._end_console())
-        self._console = self._actions.start(started)
-        entry.made(running.enclave_id)
+        with self._ledger.making("process", lambda _: self._end_console()) as entry:
+            self._console = self._actions.start(started)
+            entry.made(name)
 
     def _end_console(self) -> None:
         if self._console is not None:

@@ -56,7 +56,7 @@ class HostTarget(Lacking):
         self._interruption = Interruption(say)
         real = RealActions(Aws(self._settings.region), self._interruption, _no_waiting)
         self._actions = actions or real
-        self._ledger = Ledger(self._actions, self._settings.ledger, say)
+        self._ledger = Ledger(self._actions, self._settings.ledger, self._interruption, say)
         images = Images(self._actions, self._settings, self._ledger)
         self._scenario_images = ScenarioImages(self._actions, images)
         self._is_open = True

@@ -91,6 +91,8 @@ class Images:
             # Without HOME, as Systems Manager runs scripts, it is E51; and nothing stays at home.
             environment={"NITRO_CLI_ARTIFACTS": str(self._settings.work / "artifacts")},
             seconds=BUILD_SECONDS,
+            # Killed, it would leave a container of linuxkit in docker (inferred).
+            interruptible=False,
         )
         measured = nitro_cli.answer(self._actions, command)
         self._actions.remove(folder, "the enclave image has what was in it")

@@ -36,7 +36,8 @@ class Interruption:
         """Take the signals. Only the main thread can; in others this does nothing."""
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                self._before[number] = signal.signal(number, self._on_signal)
+                if signal.getsignal(number) is not signal.SIG_IGN:  # As nohup wants it.
+                    self._before[number] = signal.signal(number, self._on_signal)
 
     def restore(self) -> None:
         """Give the signals back."""

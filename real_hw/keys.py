@@ -8,7 +8,8 @@ policies get one key within a run, for each costs money and time to settle.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from real_hw.actions import ActionFailed, Actions, Call, CallRefused
 from real_hw.aws import Caller
@@ -21,12 +22,11 @@ _API = "AWS KMS API Reference"
 _ADMINISTRATION = (
     *("kms:Create*", "kms:Describe*", "kms:Enable*", "kms:Disable*", "kms:Get*", "kms:List*"),
     *("kms:Put*", "kms:Update*", "kms:ScheduleKeyDeletion", "kms:Encrypt"),
-    *("kms:TagResource", "kms:UntagResource"),
 )
-"""Managing and Encrypt; never Decrypt or GenerateDataKey. Keys of the simulator's target have the
-same without tags."""
+"""Managing and Encrypt; never Decrypt or GenerateDataKey. The simulator's target has the same."""
 PENDING = "PendingDeletion"
 _FINAL_ATTEMPTS = 30
+_LOOKS = 4
 _TAGGING_API = "Resource Groups Tagging API Reference"
 
 
@@ -125,9 +125,8 @@ class Keys:
         return state
 
     def _create(self, policy: str) -> str:
-        entry = self._ledger.begin("kms-key", self._get_rid_of)
         place = f"{self._settings.region}:{self._caller.account}"
-        arn = f"arn:{self._caller.partition}:kms:{place}:key/{len(self.made):08d}"
+        stand_in = f"arn:{self._caller.partition}:kms:{place}:key/{len(self.made):08d}"
         call = Call(
             "kms",
             "CreateKey",
@@ -138,19 +137,19 @@ class Keys:
             },
             "a key with the policy that a scenario is about",
             _API,
-            {"KeyMetadata": {"Arn": arn}},
-            interruptible=False,
+            {"KeyMetadata": {"Arn": stand_in}},
             attempts=1,
         )
-        try:
-            made: str = self._actions.call(call)["KeyMetadata"]["Arn"]
-        except CallRefused as error:
-            entry.not_made()
-            raise ActionFailed(
-                f"KMS makes no key: {error}. Its policy would be {policy}"
-            ) from error
-        entry.made(made)
-        self.made.append(made)
+        with self._ledger.making("kms-key", self._get_rid_of) as entry:
+            try:
+                made: str = self._actions.call(call)["KeyMetadata"]["Arn"]
+            except CallRefused as error:
+                entry.not_made()
+                raise ActionFailed(
+                    f"KMS makes no key: {error}. Its policy would be {policy}"
+                ) from error
+            entry.made(made)
+            self.made.append(made)
         self._settling.changed()
         return made
 
@@ -178,50 +177,48 @@ class Keys:
             schedule_deletion(self._actions, arn)
 
     def _unknown(self) -> list[str]:
-        """Keys with the run's tag whose making had no answer."""
-        members = self._actions.call(
-            Call(
-                "resourcegroupstaggingapi",
-                "GetResources",
-                {
-                    "TagFilters": [{"Key": RUN_TAG, "Values": [self._settings.run_id]}],
-                    "ResourceTypeFilters": ["kms:key"],
-                },
-                "whether a key was made although KMS did not answer",
-                _TAGGING_API,
-                {"ResourceTagMappingList": []},
-            )
+        """Keys with the run's tag whose making had no answer; they are the run's from now on."""
+        call = Call(
+            "resourcegroupstaggingapi",
+            "GetResources",
+            {
+                "TagFilters": [{"Key": RUN_TAG, "Values": [self._settings.run_id]}],
+                "ResourceTypeFilters": ["kms:key"],
+            },
+            "whether a key was made although KMS did not answer",
+            _TAGGING_API,
+            {"ResourceTagMappingList": []},
         )
-        found = (one["ResourceARN"] for one in members["ResourceTagMappingList"])
-        return [arn for arn in found if arn not in self.made]
+        for attempt in range(_LOOKS):
+            if attempt:
+                self._actions.wait(2.0, "until the tags of a key that was just made are known")
+            told = self._actions.call(call)["ResourceTagMappingList"]
+            found = [one["ResourceARN"] for one in told if one["ResourceARN"] not in self.made]
+            if found:
+                self.made += found
+                return found
+        return []
 
 
 def schedule_deletion(actions: Actions, arn: str) -> None:
-    """Disable a key and schedule its deletion. Raises ActionFailed."""
-    calls: list[tuple[Call, Callable[[CallRefused], bool]]] = [
-        # To be found disabled, should somebody cancel the deletion.
-        (_disabling(arn, "nobody is to use the key any more"), lambda _: True),
-        (
-            Call(
-                "kms",
-                "ScheduleKeyDeletion",
-                {"KeyId": id_of(arn), "PendingWindowInDays": DELETION_DAYS},
-                "the run's key goes after the shortest time that KMS allows; until then AWS bills "
-                "nothing for it",
-                _API,
-                {"KeyId": arn, "KeyState": PENDING},
-            ),
-            lambda error: error.code == "KMSInvalidStateException" and PENDING in error.message,
-        ),
-    ]
-    for call, is_harmless in calls:
-        try:
-            actions.call(call)
-        except CallRefused as error:
-            if not is_harmless(error):
-                raise ActionFailed(
-                    f"{call.operation} of {arn} was refused ({error}), so it stays and costs money"
-                ) from error
+    """Disable a key and schedule its deletion. Raises ActionFailed if it is not scheduled."""
+    # To be found disabled, should somebody cancel the deletion; a disabled one is no less deleted.
+    with suppress(CallRefused):
+        actions.call(_disabling(arn, "nobody is to use the key any more"))
+    call = Call(
+        "kms",
+        "ScheduleKeyDeletion",
+        {"KeyId": id_of(arn), "PendingWindowInDays": DELETION_DAYS},
+        "the run's key goes after the shortest time that KMS allows; AWS bills nothing until then",
+        _API,
+        {"KeyId": arn, "KeyState": PENDING},
+    )
+    try:
+        actions.call(call)
+    except CallRefused as error:
+        raise ActionFailed(
+            f"the deletion of {arn} was not scheduled ({error}), so it stays and costs money"
+        ) from error
 
 
 def _disabling(arn: str, why: str) -> Call:

@@ -43,9 +43,9 @@ def start_leaf(
         for process in started:
             process.end()
 
-    entry = ledger.begin("process", end)
-    started.append(actions.start(Started(command, settings.folder / f"{name}.log")))
-    entry.made(name)
+    with ledger.making("process", end) as entry:
+        started.append(actions.start(Started(command, settings.folder / f"{name}.log")))
+        entry.made(name)
     return started[0]
 
 

@@ -46,12 +46,12 @@ class Refusal:
 def refusals(stderr: str) -> list[Refusal]:
     """The errors in the order in which they were printed."""
     found = list(_ERROR.finditer(stderr))
-    ends = [one.start() for one in found[1:]] + [len(stderr)]
-    logs = [_LOG.search(stderr, one.end(), end) for one, end in zip(found, ends, strict=True)]
-    return [
-        Refusal(one[1], one[2], log[1] if log else None)
-        for one, log in zip(found, logs, strict=True)
-    ]
+    told = []
+    for index, one in enumerate(found):
+        end = found[index + 1].start() if index + 1 < len(found) else len(stderr)
+        log = _LOG.search(stderr, one.end(), end)
+        told.append(Refusal(one[1], one[2], log[1] if log else None))
+    return told
 
 
 def succeeded(actions: Actions, command: Command) -> Finished:

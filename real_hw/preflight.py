@@ -33,6 +33,7 @@ def preflight(
         finished = actions.run(command)
         report: Mapping[str, Any] = json.loads(finished.stdout)
         findings: Sequence[Mapping[str, Any]] = report["findings"]
+        errors = [one for one in findings if one["outcome"] == "error"]
     except ActionFailed as error:
         raise TargetUnavailable(f"This machine cannot be examined: {error}") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -41,7 +42,6 @@ def preflight(
             f"{' '.join(command.words)} gave no report (exit code {finished.exit_code}) and "
             f"printed: {printed}"
         ) from error
-    errors = [one for one in findings if one["outcome"] == "error"]
     for one in findings:
         if one["outcome"] == "warning":
             say(f"warning: {one['check']}: {one['found']}")

@@ -86,13 +86,14 @@ class HardwareTarget(Lacking):
         self._is_planned = isinstance(actions, PlannedActions)
         self._actions = actions or RealActions(self._aws, self._interruption, wait)
         self._settling = Settling(self._actions, clock)
-        self._ledger = Ledger(self._actions, self._settings.ledger, self._say)
+        self._ledger = Ledger(self._actions, self._settings.ledger, self._interruption, self._say)
         self._images = Images(self._actions, self._settings, self._ledger)
         self._scenario_images = ScenarioImages(self._actions, self._images)
         self._dialler: Dialler | None = None
         self._enclaves: Enclaves | None = None
         self._running: HardwareEnclave | None = None
         self._facts: dict[str, str] = {}
+        self._broken: ActionFailed | None = None
         self._is_open = True
         self._keys: Keys | None = None
         self._open()
@@ -176,8 +177,15 @@ class HardwareTarget(Lacking):
     def enclave(self, *, debug: bool = False) -> HardwareEnclave:
         """The live enclave, booted anew where the mode differs."""
         if self._running is None or self._running.running.debug != debug:
+            if self._broken is not None:
+                raise ActionFailed(f"There is no enclave, as before: {self._broken}")
             self._end_enclave()
-            self._running = self._boot(debug=debug)
+            try:
+                self._running = self._boot(debug=debug)
+            except ActionFailed as error:
+                # Each further attempt takes its minutes, and nothing has changed.
+                self._broken = error
+                raise
         return self._running
 
     def key(self, statements: Sequence[Statement]) -> HardwareKey:
@@ -251,7 +259,9 @@ class HardwareTarget(Lacking):
         try:
             enclave.wait_until_ready()
         except ActionFailed as error:
-            raise ActionFailed(f"{error} {enclaves.gone(running)}.") from error
+            why = enclaves.gone(running)
+            enclaves.end(running)
+            raise ActionFailed(f"{error} {why}.") from error
         root = enclave.root_sha256()
         if root is not None:
             self._facts["root_sha256"] = root

@@ -8,10 +8,12 @@ the states `begun` (about to be made; whether it was is known only later), `made
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from real_hw.actions import ActionFailed, Actions
+from real_hw.interruption import Interruption
 
 Undoing = Callable[["Entry"], None]
 """Undoes what an entry stands for; `name` is None if nobody knows whether it was made."""
@@ -59,9 +61,16 @@ class Entry:
 class Ledger:
     """The things that a run makes."""
 
-    def __init__(self, actions: Actions, path: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        actions: Actions,
+        path: Path,
+        interruption: Interruption,
+        say: Callable[[str], None],
+    ) -> None:
         self._actions = actions
         self._path = path
+        self._interruption = interruption
         self._say = say
         self._entries: list[Entry] = []
 
@@ -70,6 +79,12 @@ class Ledger:
         entry = Entry(self, len(self._entries) + 1, what, undo)
         self._entries.append(entry)
         return entry
+
+    @contextmanager
+    def making(self, what: str, undo: Undoing) -> Iterator[Entry]:
+        """The same for what takes a moment: a signal waits until it has been made and named."""
+        with self._interruption.held(f"a thing of the run is being made: {what}"):
+            yield self.begin(what, undo)
 
     def note(self, line: Mapping[str, object]) -> None:
         """Write a line."""

@@ -1,7 +1,8 @@
 """The dialler: dials vsock for a program that has no vsock of its own, one request after another.
 
 Requests come as lines of JSON on standard input, answers go as lines to standard output; it says
-`ready` first, and ends where its input ends. A request is {"cid": 16, "port": 5000} with either
+`ready` first, and ends where its input ends. A request is {"cid": 16, "port": 5000} and an "id",
+which its answer has too, with either
 "frame", the base64 of a whole frame (`frames`), answered by the frame that comes back, or "line",
 the base64 of bytes without their end of line, answered by the line that comes back. "patience" is
 for how many seconds to dial anew until somebody listens (0), "seconds" how long the answer may take
@@ -22,7 +23,7 @@ from scenarios.workload import frames, service, transport
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 CONNECT_SECONDS = 10.0
 PAUSE_SECONDS = 0.05
@@ -35,17 +36,20 @@ class BadRequest(Exception):
 
 def answer(line: str) -> dict[str, Any]:
     """The answer to one request."""
+    request: object = None
     try:
-        return _answer(json.loads(line))
+        request = json.loads(line)
+        told = _answer(request)
     except (BadRequest, transport.TransportError) as error:
-        return {"error": str(error)}
+        told = {"error": str(error)}
     except OSError as error:
-        return {"error": f"the connection broke: {error}"}
-    except (ValueError, TypeError, LookupError) as error:
-        return {"error": f"the request is none: {error}"}
+        told = {"error": f"the connection broke: {error}"}
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        told = {"error": f"the request is none: {error!r}"}
+    return told | {"id": request.get("id") if isinstance(request, dict) else None}
 
 
-def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
+def _answer(request: Any) -> dict[str, Any]:
     cid, port = int(request["cid"]), int(request["port"])
     seconds = float(request.get("seconds", 60))
     kind = next((name for name in ("frame", "line") if name in request), None)
