@@ -11,9 +11,11 @@ import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jsonschema import Draft202012Validator
 
 from real_hw import requests
 from real_hw.requests import ABSENT, Case, NotShown, Sent
+from simulator.schema_check import schema
 
 ROOT = Path(__file__).resolve().parents[2]
 DER, SPKI = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
@@ -35,8 +37,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         check=False,
     )
     assert finished.returncode == 0, finished.stdout
-    requests_told: dict[str, Any] = json.loads(path.read_text())["requests"]
-    return requests_told
+    written = json.loads(path.read_text())
+    assert list(Draft202012Validator(schema("hardware-plan")).iter_errors(written)) == []
+    return {**written["requests"], "printed": finished.stdout.splitlines()}
 
 
 def success(told: dict[str, Any], operation: str) -> dict[str, Any]:
@@ -95,6 +98,12 @@ def test_each_error_request_has_one_member_changed(
     [difference] = found["differences"]
     assert (difference["member"], difference["error"]) == (member, error)
     assert found["refusal"].startswith("ValidationException: ")
+
+
+def test_the_page_shows_what_is_printed(told: dict[str, Any]) -> None:
+    page = (ROOT / "docs" / "reference" / "hardware.md").read_text()
+    [block] = [one for one in page.split("```") if one.lstrip().startswith("bug 7, no size")]
+    assert [line for line in block.strip().splitlines() if line not in told["printed"]] == []
 
 
 KEY = ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(DER, SPKI)
