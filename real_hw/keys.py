@@ -36,12 +36,16 @@ def id_of(arn: str) -> str:
     return arn.rpartition("/")[2]
 
 
-def policy_text(account_root: str, statements: Sequence[Statement]) -> str:
-    """The key policy: the administrator statement, and the scenario's."""
+def policy_text(caller: Caller, statements: Sequence[Statement]) -> str:
+    """The key policy: the administrator statement, and the scenario's.
+
+    The role is named beside the root user: with the latter alone IAM decides, whose conditions on
+    the run's tag may take minutes to be met (see `real_hw.permissions`).
+    """
     administrator = {
         "Sid": "Administrator",
         "Effect": "Allow",
-        "Principal": {"AWS": account_root},
+        "Principal": {"AWS": [caller.account_root, caller.arn]},
         "Action": list(_ADMINISTRATION),
         "Resource": "*",
     }
@@ -87,7 +91,7 @@ class Keys:
 
     def key(self, statements: Sequence[Statement]) -> HardwareKey:
         """A key with the administrator statement and `statements`."""
-        policy = policy_text(self._caller.account_root, statements)
+        policy = policy_text(self._caller, statements)
         if policy in self._by_policy:
             key = self._by_policy[policy]
             self._shared.add(key.arn)
