@@ -22,6 +22,8 @@ from real_hw.run_keys import FoundKeys, RunKey
 
 _FAILURES = (ActionFailed, CallRefused)
 _WHY = "what a killed run left"
+_ATTEMPTS = 30
+"""A second apart: KMS is eventually consistent (AWS KMS Developer Guide, documented)."""
 _FOLDER = "remove the folder "
 _NO_IMAGE = "No such image"
 
@@ -69,6 +71,8 @@ class Clean:
         self._runs = runs
         self._run = run
         self._region = region
+        self._scheduled: set[str] = set()
+        """The ARNs of keys whose deletion this cleaning has scheduled."""
 
     def look(self) -> Found:
         """Find what is left. Changes nothing."""
@@ -148,12 +152,22 @@ class Clean:
         """The keys as they are now, without those that are gone."""
         for key in keys:
             try:
-                now = run_keys.described(self._actions, key.arn, key.run)
+                now = self._described(key)
             except _FAILURES as error:
                 failures.append(f"the state of key {key.arn} of run {key.run}: {error}")
             else:
                 if now is not None:
                     yield now
+
+    def _described(self, key: RunKey) -> RunKey | None:
+        """The key as it is now; asked for anew while KMS does not know its deletion everywhere."""
+        attempts = _ATTEMPTS if key.arn in self._scheduled else 1
+        while True:
+            now = run_keys.described(self._actions, key.arn, key.run)
+            attempts -= 1
+            if now is None or now.is_waiting or not attempts:
+                return now
+            self._actions.wait(1.0, "until KMS tells of the deletion everywhere")
 
     def _enclaves(
         self, on_instance: FoundRuns, failures: list[str]
@@ -183,7 +197,7 @@ class Clean:
             yield Removal(
                 key.run,
                 f"disable key {key.arn} of run {key.run} and schedule its deletion",
-                partial(schedule_deletion, self._actions, key.arn),
+                partial(self._schedule, key.arn),
             )
 
     def _of_images(self, run: KilledRun) -> Iterator[Removal]:
@@ -202,6 +216,10 @@ class Clean:
             f"{_FOLDER}{run.folder} of run {run.run}, with its ledger, logs and consoles",
             partial(self._actions.remove, run.folder, _WHY),
         )
+
+    def _schedule(self, arn: str) -> None:
+        schedule_deletion(self._actions, arn)
+        self._scheduled.add(arn)
 
     def _remove_image(self, name: str) -> None:
         words = ("docker", "image", "rm", "--force", name)

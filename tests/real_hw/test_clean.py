@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from real_hw.actions import Call
+from real_hw.clean import Clean
 from real_hw.leftovers import this_process
+from real_hw.planning import PlannedActions
+from scenarios.target import Members
 from simulator.cli import main
-from tests.real_hw.aws_world import Aws, aws
+from tests.real_hw.aws_world import REGION, Aws, aws
 
 RUN = "attested-kms-0a1b2c3d"
 OTHER_RUN = "attested-kms-99999999"
@@ -114,6 +118,41 @@ def test_only_keys_with_the_tag_are_touched(world: World) -> None:
     assert [one["ResourceTypeFilters"] for one in world.aws.asked][:2] == [["kms:key"]] * 2
     metadata = world.aws.kms.describe_key(KeyId=ours)["KeyMetadata"]
     assert metadata["Enabled"] is False
+
+
+class LateKms(PlannedActions):
+    """One key, of whose deletion DescribeKey tells at the third time."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        super().__init__(self.told.append)
+        self.scheduled = False
+        self.described = 0
+
+    def call(self, call: Call) -> Members:
+        arn = f"arn:aws:kms:{REGION}:123456789012:key/1"
+        match call.operation:
+            case "GetResources":
+                tags = [{"Key": "attested-kms:run", "Value": RUN}]
+                return {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": tags}]}
+            case "DescribeKey":
+                self.described += self.scheduled
+                state = "PendingDeletion" if self.described >= 3 else "Enabled"
+                return {"KeyMetadata": {"KeyState": state}}
+            case operation:
+                self.scheduled |= operation == "ScheduleKeyDeletion"
+        return super().call(call)
+
+
+def test_kms_that_tells_of_the_deletion_late_is_asked_again(tmp_path: Path) -> None:
+    actions = LateKms()
+    clean = Clean(actions, runs=[tmp_path], run=None, region=REGION)
+    found = clean.look()
+    assert clean.left(found).is_clean is False
+    clean.carry_out(found, actions.told.append)
+    left = clean.left(found)
+    assert (left.is_clean, actions.described) == (True, 3)
+    assert sum(line.startswith("wait") for line in actions.told) == 2
 
 
 def test_of_one_run_only(world: World) -> None:
