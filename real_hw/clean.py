@@ -7,8 +7,7 @@ tag of a run nor stands in a ledger, and no run that still goes on.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,8 @@ _WHY = "what a killed run left"
 _ATTEMPTS = 30
 """A second apart: KMS is eventually consistent (AWS KMS Developer Guide, documented)."""
 _FOLDER = "remove the folder "
+SCENARIOS = "enclaves of a scenario"
+"""What they are called in a ledger, all together (`real_hw.parent`)."""
 _NO_IMAGE = "No such image"
 
 
@@ -181,8 +182,25 @@ class Clean:
         except ActionFailed as error:
             failures.append(f"the enclaves of killed runs: {error}")
             return {}
-        found = {one.run: tuple(_of_run(one, running)) for one in wanted}
+        found = {one.run: tuple(_of_run(one, running, self._images(one))) for one in wanted}
         return {run: names for run, names in found.items() if names}
+
+    def _images(self, run: KilledRun) -> set[str]:
+        """The PCR0 of the enclave images that scenarios of a killed run built."""
+        if run.is_alive or not any(one.what == SCENARIOS for one in run.things):
+            return set()
+        files = sorted(run.folder.glob("work/scenario-files/*.eif"))
+        return {pcr0 for file in files if (pcr0 := self._pcr0(file)) is not None}
+
+    def _pcr0(self, file: Path) -> str | None:
+        """That of an image; None for a file that is none, as a build that failed leaves it."""
+        words = (nitro_cli.PROGRAM, "describe-eif", "--eif-path", str(file))
+        command = Command(words, "whether an enclave was booted from it", nitro_cli.SOURCE)
+        try:
+            told = nitro_cli.answer(self._actions, command)
+            return str(told["Measurements"]["PCR0"])
+        except (ActionFailed, KeyError, TypeError):
+            return None
 
     def _of_enclaves(self, run: KilledRun, found: Found) -> Iterator[Removal]:
         for name in found.enclaves.get(run.run, ()):
@@ -229,25 +247,19 @@ class Clean:
             raise ActionFailed(f"{' '.join(words)} said: {finished.stderr.strip()[:500]}")
 
 
-def _of_run(run: KilledRun, running: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """The enclaves of a run: noted by id, called after it, or booted from a file in its folder.
+def _of_run(
+    run: KilledRun, running: Sequence[Mapping[str, Any]], images: Collection[str]
+) -> Iterator[str]:
+    """The enclaves of a run: noted by id, called after it, or booted from one of its images.
 
-    Those that scenarios boot have neither; their process still has the words that started it.
+    Those that scenarios boot have neither id nor name of the run; `images` are the PCR0 of theirs.
     """
     noted = set(run.names("enclave"))
     for enclave in running:
         name = str(enclave.get("EnclaveName", ""))
         is_named = enclave.get("EnclaveID") in noted or name.startswith(run.run)
-        if is_named or _is_booted_from(run.folder, enclave.get("ProcessID")):
+        if is_named or enclave.get("Measurements", {}).get("PCR0") in images:
             yield str(enclave["EnclaveID"])
-
-
-def _is_booted_from(folder: Path, process: object) -> bool:
-    try:
-        words = Path("/proc", str(process), "cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    return any(word.startswith(os.fsencode(folder.absolute()) + b"/") for word in words)
 
 
 def _things(run: KilledRun) -> str:
