@@ -103,7 +103,7 @@ class HardwareTarget(Lacking):
             self._interruption.install()
         try:
             with self._progress.step("looking whether everything is there"):
-                report = preflight(self._actions, ("--as", "parent"), self._say)
+                report = preflight(self._actions, ("--hardware", "--patience", "10"), self._say)
             self._caller = self._ask_caller()
             self._begin(report)
         except ActionFailed as error:
