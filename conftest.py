@@ -29,20 +29,18 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from real_hw import dry_run
-from scenarios.comparing import differences, unexplained
-from scenarios.known_differences import HELD, KNOWN_DIFFERENCES
+from scenarios.known_differences import KNOWN_DIFFERENCES
 from scenarios.normalising import normalised
-from scenarios.notes import Notes
-from scenarios.recording import Destination, Due, days, destination, found, record
+from scenarios.recording import NEVER, Due, days, found
 from scenarios.records import HARDWARE, BadRecord, Record, file_name
-from scenarios.results import Run, ScenarioResult, summary_of, write
+from scenarios.results import ScenarioResult, summary_of
+from scenarios.suite import Suite
 from scenarios.target import Capability, TargetUnavailable
 from scenarios.watching import Watched
 
@@ -66,29 +64,6 @@ EVIDENCE = {
     "reported": "somebody published a run on real hardware or real KMS",
     "inferred": "concluded from the others",
 }
-
-
-@dataclass(slots=True)
-class Suite:
-    """The scenarios of this run, and the target once one of them has opened it."""
-
-    notes: Notes = field(default_factory=Notes)
-    results: dict[str, ScenarioResult] = field(default_factory=dict)
-    """By node id, in the order in which they ran."""
-    deselected: int = 0
-    target: Watched | None = None
-    stands_on: str = ""
-    """How the simulator's programs reach NSM and vsock, in words."""
-    said: dict[str, None] = field(default_factory=dict)
-    """Sentences for the end of the run, in order, each once."""
-    hardware: dict[str, Record] = field(default_factory=dict)
-    """What was recorded on hardware, by node id."""
-    due: Due | None = None
-
-    @property
-    def provenance(self) -> Mapping[str, str]:
-        """On what the scenarios run, as far as it is known."""
-        return {} if self.target is None else self.target.provenance
 
 
 _suite = Suite()
@@ -135,10 +110,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers of scenarios. Raises pytest.UsageError."""
-    if config.getoption("--records") and config.getoption("--target") == "sim":
+    target = config.getoption("--target")
+    if config.getoption("--records") and target in NEVER:
         raise pytest.UsageError(
-            "--records with --target sim: what the simulator answers is no evidence, so it is not "
-            "recorded; its answers are among the results (--results)."
+            f"--records with --target {target}: what comes without an enclave's hardware is no "
+            "evidence, so it is not recorded; it is among the results (--results)."
         )
     if dry_run.is_asked(config):
         told = _results(config) / "sim.json"
@@ -397,8 +373,11 @@ def pytest_runtest_makereport(
             steps=_suite.notes.steps,
         )
     result = _suite.results[item.nodeid]
+    target = _chosen(item.config)
     if report.when == "call" and report.outcome == "passed":
-        _hold_to_hardware(item, result, report)
+        problem = _suite.not_as_recorded(item.nodeid, target)
+        if problem is not None:
+            report.outcome, report.longrepr = "failed", problem
     result.seconds = round(result.seconds + report.duration, 3)
     if report.outcome != "passed":
         failed = "failed" if report.when == "call" else "error"
@@ -406,45 +385,14 @@ def pytest_runtest_makereport(
     elif report.when == "teardown":
         result.ended("passed")
     if report.when == "teardown" and result.outcome == "passed":
-        _record(item, result)
+        _suite.record(
+            item.nodeid,
+            target,
+            _record_name(item),
+            beside=SCENARIOS,
+            named=item.config.getoption("--records"),
+        )
     return report
-
-
-def _hold_to_hardware(item: pytest.Item, result: ScenarioResult, report: pytest.TestReport) -> None:
-    """Fail what passed here and was seen otherwise on hardware."""
-    target = _chosen(item.config)
-    kept = _suite.hardware.get(item.nodeid)
-    if kept is None or target not in HELD:
-        return
-    other = differences(kept.steps, result.steps)
-    sentences = list(unexplained(result.id, target, other, KNOWN_DIFFERENCES))
-    if sentences:
-        report.outcome = "failed"
-        report.longrepr = "\n".join((f"Not as recorded on hardware on {kept.when}:", *sentences))
-
-
-def _record(item: pytest.Item, result: ScenarioResult) -> None:
-    """Keep the evidence of a scenario that passed where it is evidence."""
-    where = destination(
-        _chosen(item.config),
-        _suite.provenance.get("root_sha256"),
-        SCENARIOS,
-        item.config.getoption("--records"),
-    )
-    if not isinstance(where, Destination):
-        _say(where)
-        return
-    try:
-        record(result, where, _record_name(item), _suite.provenance)
-    except (BadRecord, OSError) as error:
-        _say(f"{result.id} was not recorded: {error}")
-    else:
-        _say(f"Passing scenarios were recorded as {where.target} in {where.folder}.")
-
-
-def _say(sentence: str) -> None:
-    if sentence:
-        _suite.said[sentence] = None
 
 
 def _reason(report: pytest.TestReport) -> str:
@@ -469,26 +417,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write what came of the scenarios that have run, also where the run is cut short."""
     if _suite.due is not None and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
         session.exitstatus = pytest.ExitCode.OK
-    config = session.config
-    if not _suite.results or dry_run.is_asked(config):
-        return
-    run = Run(
-        target=config.getoption("--target"),
-        transport=_suite.stands_on,
-        provenance=_suite.provenance,
-        deselected=_suite.deselected,
-        scenarios=tuple(_suite.results.values()),
-    )
-    folder = _results(config)
-    try:
-        file = write(run, folder)
-    except OSError as error:
-        _say(
-            f"The results were not written into {folder}: {error.strerror}. "
-            "--results FOLDER puts them elsewhere."
-        )
-    else:
-        _say(f"What each did is in {file}.")
+    if _suite.results and not dry_run.is_asked(session.config):
+        _suite.write(session.config.getoption("--target"), _results(session.config))
 
 
 def pytest_terminal_summary(

@@ -59,6 +59,8 @@ def _base64(found: re.Match[str]) -> str:
 _FORMS: Sequence[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
+        # boto3 shows a whole document where it refuses one.
+        (r"""\bb(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", "<bytes>"),
         (r"\barn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:\d*:[^\s\"',;()<>]+", _arn),
         (r"\b[0-9a-fA-F]{128}\b|\b[0-9a-fA-F]{96}\b|\b[0-9a-fA-F]{64}\b", _digest),
         (r"\bi-[0-9a-f]{8,17}-enc[0-9a-f]+\b", "<enclave-id>"),

@@ -24,7 +24,7 @@ from scenarios.records import (
 )
 from scenarios.results import ScenarioResult, now, project_version
 
-_NEVER = frozenset({"sim", "host"})
+NEVER = frozenset({"sim", "host"})
 """Targets whose passes are no evidence even of a rehearsal."""
 
 
@@ -57,7 +57,7 @@ def destination(
 
     `root_sha256` is of the enclave's documents; `named` is the folder given for records.
     """
-    if target in _NEVER:
+    if target in NEVER:
         return ""
     if target == HARDWARE and root_sha256 == AWS_ROOT_SHA256:
         return Destination(HARDWARE, named or beside_scenarios)

@@ -403,6 +403,7 @@ class Target(Protocol):
     name: str
     capabilities: frozenset[Capability]
     kms: Kms
+    """With the capability ENCLAVE, as `role_arn` and `account_root`."""
     role_arn: str
     """The IAM role of the parent instance, with which the proxy and `kms` call."""
     account_root: str
@@ -411,6 +412,8 @@ class Target(Protocol):
     @property
     def provenance(self) -> Mapping[str, str]:
         """On what the scenarios ran, for their records: what is known by now, without asking.
+
+        It is read after each scenario and at the end of a run that is cut short; it never raises.
 
         `region` (`eu-central-1`), `instance_type` (`m6i.xlarge`), `nitro_cli` (`1.4.4`), `kernel`
         (what `uname -r` prints), and `root_sha256`: SHA-256, 64 lower-case hexadecimal digits, of

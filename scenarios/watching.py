@@ -13,6 +13,7 @@ from typing import Any
 from scenarios.normalising import shape
 from scenarios.notes import Notes
 from scenarios.target import (
+    Capability,
     Enclave,
     FreshInstance,
     Key,
@@ -160,12 +161,13 @@ class Watched:
         self._debug = False
         self.name = target.name
         self.capabilities = target.capabilities
-        self.role_arn = target.role_arn
-        self.account_root = target.account_root
-        self.kms: Kms = WatchedKms(target.kms, notes)
+        if Capability.ENCLAVE in self.capabilities:
+            self.role_arn = target.role_arn
+            self.account_root = target.account_root
+            self.kms: Kms = WatchedKms(target.kms, notes)
 
     def __getattr__(self, name: str) -> Any:
-        """What a target has beyond the contract."""
+        """What a target has beyond the contract, or lacks without an enclave."""
         return getattr(self._target, name)
 
     @property

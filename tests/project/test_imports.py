@@ -18,8 +18,8 @@ WORKLOAD = "scenarios.workload"
 WHAT_CAME_OF_IT = tuple(
     f"scenarios.{name}"
     for name in (
-        *("normalising", "answers", "notes", "watching", "watched_instances"),
-        *("results", "records", "recording", "comparing", "known_differences"),
+        *("normalising", "answers", "notes", "watching", "watched_instances", "results"),
+        *("records", "recording", "comparing", "known_differences", "suite"),
     )
 )
 """What watches the scenarios and keeps what came of them: for the root conftest and reports."""

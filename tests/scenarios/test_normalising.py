@@ -40,6 +40,8 @@ KEY = "arn:aws:kms:us-east-1:123456789012:key/960930f7-63ae-4f4c-b853-62ad2bc734
         ("ab" * 48, "<sha384>"),
         ("AB" * 48, "<SHA384>"),
         ("00" * 48, "00" * 48),
+        (f"value: {bytes(range(256))!r}, type:", "value: <bytes>, type:"),
+        ("value: " + repr(b"i-0123456789abcdef0 isn't") + ", type:", "value: <bytes>, type:"),
         ("nitro-cli 1.4.4, /usr/share/nitro_enclaves/blobs//cmdline", "nitro-cli 1.4.4, /usr/sh"),
     ],
 )

@@ -167,7 +167,7 @@ def test_a_damaged_record_stops_the_run_before_it_begins(suite: Path) -> None:
     ("arguments", "sentence"),
     [
         (("--revalidate-older-than", "soon"), "'soon' is no number of days"),
-        (("--records", "anywhere"), "what the simulator answers is no evidence"),
+        (("--records", "anywhere"), "--records with --target sim"),
     ],
 )
 def test_wrong_usage(suite: Path, arguments: tuple[str, ...], sentence: str) -> None:

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from scenarios.notes import Notes
 from scenarios.results import Run, ScenarioResult, summary_of, write
-from scenarios.target import KmsError, NotSent, Opened, PublicKeyForm, RawAnswer, Target
+from scenarios.target import Capability, KmsError, NotSent, Opened, PublicKeyForm, RawAnswer, Target
 from scenarios.watching import Watched
 from simulator.schema_check import schema
 from tests.scenarios.stub_target import ARN, DENIED, ROLE, SECRET, StubTarget
@@ -160,6 +160,18 @@ def test_everything_is_passed_on(target: Target) -> None:
     assert target.key([]).arn == ARN
     assert getattr(target, "beyond_the_contract") == "seen"  # noqa: B009  # Not in the type.
     assert target.provenance == {"region": "eu-central-1"}
+
+
+def test_a_target_without_an_enclave_needs_no_kms(notes: Notes) -> None:
+    class Host:
+        name = "host"
+        capabilities = frozenset({Capability.NITRO_CLI})
+
+    host: Any = Host()
+    watched = Watched(host, notes)
+    assert watched.name == "host"
+    with pytest.raises(AttributeError, match="kms"):
+        _ = watched.kms
 
 
 def test_a_boot_is_noted_where_the_mode_changes(target: Target, notes: Notes) -> None:
