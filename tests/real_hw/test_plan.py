@@ -188,6 +188,12 @@ def test_every_planned_command_is_one_that_the_program_takes(
     assert len(planned_words) > 3
 
 
+def test_no_scenario_ends_the_enclaves_of_others() -> None:
+    """On hardware all enclaves of the user are meant by --all, whoever booted them."""
+    files = {path.name: path.read_text() for path in (ROOT / "scenarios").glob("test_*.py")}
+    assert [name for name, text in files.items() if '"--all"' in text] == []
+
+
 def test_a_misspelt_flag_of_the_plan_would_be_seen(made: Plan) -> None:
     [run, *_] = [one for one in words(made.steps, "nitro-cli") if one[1] == "run-enclave"]
     for flag in ("--cpu-count", "--memory", "--eif-path", "--enclave-name"):
