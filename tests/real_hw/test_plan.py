@@ -57,6 +57,7 @@ STEPS: Mapping[str, Sequence[Mapping[str, Any]]] = {
         {"kind": "command", "words": RUN, "environment": {"HOME": None}},
         {"kind": "observation", "name": "what is this"},
         {"kind": "command", "words": RUN, "killed_after": "hello"},
+        {**DECRYPT, "answer": {"outcome": "not-sent", "message": "two\nlines " + "x" * 999}},
     ],
     "b/years": [{"kind": "time", "seconds": 1_000_000}],
 }
@@ -135,6 +136,13 @@ def test_the_estimate_counts_what_the_plan_has(made: Plan) -> None:
     more = estimate.Counts(boots=9, keys=9, commands=2, requests=9, waited_seconds=290)
     assert estimate.seconds(more) > estimate.seconds(made.counts) > 290
     assert estimate.dollars(more) > estimate.dollars(made.counts) > 0.19
+
+
+def test_a_long_answer_is_one_short_line(made: Plan) -> None:
+    why = of_part(made, "b/boots")[-3].why
+    assert why.startswith("the simulator's answer: two lines xxx")
+    assert why.endswith("x...")
+    assert len(why) < 400
 
 
 def test_every_command_and_call_says_why_and_by_whose_word(made: Plan) -> None:
@@ -220,6 +228,18 @@ def test_without_results_of_the_simulator_the_scenarios_are_listed(tmp_path: Pat
     listed = [step.part for step in without.steps if step.kind == "scenario"]
     assert listed == ["a/decrypts", "a/in-debug-mode", "b/boots"]
     assert told in list(plan.as_text(without))
+
+
+def test_scenarios_that_failed_there_are_named(tmp_path: Path) -> None:
+    scenarios = [
+        {"id": "a/decrypts", "outcome": "failed", "steps": [DECRYPT]},
+        {"id": "b/boots", "outcome": "passed", "steps": []},
+    ]
+    told = {"when": "now", "scenarios": scenarios}
+    (tmp_path / "sim.json").write_text(json.dumps(told))
+    results = plan.read_results(tmp_path / "sim.json")
+    remarks = plan.plan(planned, SUITE, results).remarks
+    assert remarks[-1].endswith("for they failed there: a/decrypts.")
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"when": "now"}', '{"when": 1, "scenarios": [{}]}'])
