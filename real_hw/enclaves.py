@@ -117,7 +117,8 @@ class HardwareEnclave:
             "public_key": public_key.value,
             "opener": opener.value,
         }
-        return self._settling.believed(lambda: self._run(request), f"{operation} by the enclave")
+        what = f"{operation} by the enclave"
+        return self._settling.believed(lambda: self._run(request), what, members)
 
     def _run(self, request: Mapping[str, Any]) -> Opened | KmsError | Refused:
         try:

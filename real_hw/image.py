@@ -55,7 +55,7 @@ class Images:
             "a folder with this machine's Python, to make an image of without a network",
             _SAMPLE,
         )
-        _succeeded(self._actions, command)
+        succeeded(self._actions, command)
         return folder
 
     def build(self, folder: Path, name: str) -> str:
@@ -68,7 +68,7 @@ class Images:
             _DOCKER,
             seconds=BUILD_SECONDS,
         )
-        _succeeded(self._actions, command)
+        succeeded(self._actions, command)
         entry.made(uri)
         return uri
 
@@ -107,7 +107,8 @@ class Images:
             raise ActionFailed(f"docker kept the image: {finished.stderr.strip()}")
 
 
-def _succeeded(actions: Actions, command: Command) -> Finished:
+def succeeded(actions: Actions, command: Command) -> Finished:
+    """Run a command, which must succeed. Raises ActionFailed with what it printed."""
     finished = actions.run(command)
     if finished.exit_code != 0:
         printed = (finished.stderr or finished.stdout).strip()[-2000:] or "nothing"

@@ -27,6 +27,7 @@ _ADMINISTRATION = (
 PENDING = "PendingDeletion"
 _FINAL_ATTEMPTS = 30
 _LOOKS = 4
+_LOOKS_FOR_KEY = 10
 _TAGGING_API = "Resource Groups Tagging API Reference"
 
 
@@ -35,12 +36,16 @@ def id_of(arn: str) -> str:
     return arn.rpartition("/")[2]
 
 
-def policy_text(account_root: str, statements: Sequence[Statement]) -> str:
-    """The key policy: the administrator statement, and the scenario's."""
+def policy_text(caller: Caller, statements: Sequence[Statement]) -> str:
+    """The key policy: the administrator statement, and the scenario's.
+
+    The role is named beside the root user: with the latter alone IAM decides, whose conditions on
+    the run's tag may take minutes to be met (see `real_hw.permissions`).
+    """
     administrator = {
         "Sid": "Administrator",
         "Effect": "Allow",
-        "Principal": {"AWS": account_root},
+        "Principal": {"AWS": [caller.account_root, caller.arn]},
         "Action": list(_ADMINISTRATION),
         "Resource": "*",
     }
@@ -86,7 +91,7 @@ class Keys:
 
     def key(self, statements: Sequence[Statement]) -> HardwareKey:
         """A key with the administrator statement and `statements`."""
-        policy = policy_text(self._caller.account_root, statements)
+        policy = policy_text(self._caller, statements)
         if policy in self._by_policy:
             key = self._by_policy[policy]
             self._shared.add(key.arn)
@@ -105,7 +110,8 @@ class Keys:
             _API,
             {"CiphertextBlob": b"ciphertext", "KeyId": arn},
         )
-        blob: bytes = self._patiently(call)["CiphertextBlob"]
+        blob: bytes = _patiently(self._actions, call)["CiphertextBlob"]
+        self._settling.encrypted(blob, arn)
         return blob
 
     def disable(self, arn: str) -> None:
@@ -114,7 +120,7 @@ class Keys:
             raise RuntimeError("others have this key too: give the one to disable its own policy")
         self._by_policy = {policy: key for policy, key in self._by_policy.items() if key.arn != arn}
         self._actions.call(_disabling(arn, "the scenario wants a disabled key"))
-        self._settling.changed()
+        self._settling.changed(arn)
         self._settling.settled(lambda: self._state(arn, "Disabled"), f"{arn} is disabled")
 
     def states(self) -> list[tuple[str, str]]:
@@ -156,12 +162,8 @@ class Keys:
                 ) from error
             entry.made(made)
             self.made.append(made)
-        self._settling.changed()
+        self._settling.changed(made)
         return made
-
-    def _patiently(self, call: Call) -> Members:
-        """The answer; a key that is not known yet is asked for again, with pauses."""
-        return _patiently(self._actions, call, self._settling)
 
     def _state(self, arn: str, stand_in: str) -> str:
         members = self._actions.call(
@@ -232,13 +234,14 @@ def _disabling(arn: str, why: str) -> Call:
     return Call("kms", "DisableKey", {"KeyId": id_of(arn)}, why, _API)
 
 
-def _patiently(actions: Actions, call: Call, settling: Settling) -> Members:
-    attempts = 1 + (10 if settling.is_young else 0)
-    while True:
-        attempts -= 1
+def _patiently(actions: Actions, call: Call) -> Members:
+    """The answer; a key that is not known everywhere yet is asked for again, with pauses."""
+    for _ in range(_LOOKS_FOR_KEY):
         try:
             return actions.call(call)
         except CallRefused as error:
-            if not attempts or error.code not in {"NotFoundException", "AccessDeniedException"}:
-                raise ActionFailed(f"{call.operation}, for {call.why}, failed: {error}") from error
+            refused = error
+            if error.code not in {"NotFoundException", "AccessDeniedException"}:
+                break
             actions.wait(1.0, "until KMS knows the new key everywhere")
+    raise ActionFailed(f"{call.operation} failed, which is for {call.why}: {refused}") from refused

@@ -26,12 +26,12 @@ class HardwareKms:
     def call(self, operation: str, members: Members) -> Result | KmsError:
         """Send one request by boto3, exactly as given."""
         call = Call("kms", operation, members, _WHY, _API, attempts=1)
-        return self._settling.believed(lambda: self._answer(call), operation)
+        return self._settling.believed(lambda: self._answer(call), operation, members)
 
     def send(self, operation: str, members: Mapping[str, Any]) -> Result | KmsError:
         """Send the JSON of `members` as it stands."""
         call = Call("kms", operation, members, _WHY, _API, attempts=1, as_it_stands=True)
-        return self._settling.believed(lambda: self._answer(call), operation)
+        return self._settling.believed(lambda: self._answer(call), operation, members)
 
     def raw(self, operation: str, members: Members) -> RawAnswer:
         """Send as `call` does, and give the answer as it came."""
@@ -42,7 +42,7 @@ class HardwareKms:
             self._answer(call)
             return came[-1] if came else RawAnswer(200, "{}")
 
-        return self._settling.believed(ask, operation)
+        return self._settling.believed(ask, operation, members)
 
     def _answer(self, call: Call) -> Result | KmsError:
         try:

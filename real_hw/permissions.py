@@ -7,6 +7,11 @@ user leaves it to IAM who administers the key, and then these permissions decide
 AWS KMS", default key policy). Either way the suite's own keys alone are meant: they bear the tag
 `attested-kms:run` from the call that makes them.
 
+With such a policy a key should name the role beside the root user. CreateKey checks that its caller
+could replace the policy, and whether it sees the new key's tags then is unknown; and a tag may take
+five minutes to count ("Using tags to control access to KMS keys", AWS KMS Developer Guide). A
+statement that names the role needs neither.
+
 Source: "Actions, resources, and condition keys" for AWS KMS, IAM, Amazon EC2 and Resource Groups
 Tagging (Service Authorization Reference), "ABAC for AWS KMS" (AWS KMS Developer Guide).
 """

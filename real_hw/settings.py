@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
 
+from real_hw import needs
 from scenarios.target import TargetUnavailable
 
 RUN_TAG = "attested-kms:run"
@@ -20,9 +21,8 @@ RUN_TAG = "attested-kms:run"
 DELETION_DAYS = 7
 """The shortest time after which KMS deletes a key (AWS KMS API Reference, ScheduleKeyDeletion)."""
 
-CPUS = 2
-"""All that an m6i.xlarge can give to enclaves: one core of its two."""
-MEMORY_MIB = 512
+CPUS = needs.ENCLAVE_CPUS
+MEMORY_MIB = needs.ENCLAVE_MIB
 CONTROL_PORT = 5000
 PROXY_PORT = 8005
 """Not 8000, where the service nitro-enclaves-vsock-proxy listens, if it runs."""
@@ -77,8 +77,8 @@ def settings_from(
         region=_region(environment),
         folder=(folder or Path(gettempdir(), "attested-kms-runs")) / run_id,
         launcher=launcher,
-        cpus=_number(environment, "ATTESTED_KMS_ENCLAVE_CPUS", CPUS),
-        memory_mib=_number(environment, "ATTESTED_KMS_ENCLAVE_MEMORY_MIB", MEMORY_MIB),
+        cpus=_number(environment, needs.CPUS_VARIABLE, CPUS),
+        memory_mib=_number(environment, needs.MEMORY_VARIABLE, MEMORY_MIB),
         role_arn=environment.get("ATTESTED_KMS_ROLE_ARN") or None,
     )
 

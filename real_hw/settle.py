@@ -8,12 +8,13 @@ the same that differ only in what no two answers share: plaintexts, blobs, times
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from real_hw.actions import ActionFailed, Actions
-from scenarios.target import KmsError, Opened, RawAnswer, Refused, Result
+from scenarios.target import KmsError, Members, Opened, RawAnswer, Refused, Result
 
 IN_A_ROW = 3
 PAUSE_SECONDS = 1.0
@@ -31,28 +32,55 @@ class Unsettled(ActionFailed):
 
 
 class Settling:
-    """Asks again while a key is young. `clock` gives seconds."""
+    """Asks again while a key is young. `clock` gives seconds.
+
+    A key is young for a time after its making or change, and however long ago that was until its
+    first answers were the same.
+    """
 
     def __init__(self, actions: Actions, clock: Callable[[], float]) -> None:
         self._actions = actions
         self._clock = clock
-        self._changed_at: float | None = None
+        self._changed_at: dict[str, float] = {}
+        self._unasked: set[str] = set()
+        self._key_of_blob: dict[bytes, str] = {}
 
-    def changed(self) -> None:
+    def changed(self, arn: str) -> None:
         """A key was made, or its policy or state changed: now."""
-        self._changed_at = self._clock()
+        self._changed_at[arn] = self._clock()
+        self._unasked.add(arn)
 
-    @property
-    def is_young(self) -> bool:
-        """Whether answers are not believed at once."""
-        return self._changed_at is not None and self._clock() - self._changed_at < YOUNG_SECONDS
+    def encrypted(self, blob: bytes, arn: str) -> None:
+        """Remember under which key a ciphertext is."""
+        self._key_of_blob[blob] = arn
 
-    def believed(self, ask: Callable[[], T], what: str) -> T:
-        """The answer, asked for once, or as often as it takes while a key is young.
+    def believed(self, ask: Callable[[], T], what: str, members: Members) -> T:
+        """The answer to a request with `members`: asked once, or as often as it takes.
 
         Raises Unsettled, and what `ask` raises.
         """
-        return self.settled(ask, what) if self.is_young else ask()
+        keys = self._keys_of(members)
+        if not any(map(self._is_young, keys)):
+            return ask()
+        answer = self.settled(ask, what)
+        self._unasked -= keys
+        return answer
+
+    def _is_young(self, arn: str) -> bool:
+        is_new = self._clock() - self._changed_at[arn] < YOUNG_SECONDS
+        return is_new or arn in self._unasked
+
+    def _keys_of(self, members: Members) -> set[str]:
+        """The key of a request; all of them where that cannot be told."""
+        blob = members.get("CiphertextBlob")
+        if isinstance(blob, str):
+            blob = _decoded(blob)
+        # A scenario may send what is no key and no blob.
+        by_blob = self._key_of_blob.get(blob) if isinstance(blob, bytes) else None
+        for arn in (members.get("KeyId"), by_blob):
+            if isinstance(arn, str) and arn in self._changed_at:
+                return {arn}
+        return set(self._changed_at)
 
     def settled(self, ask: Callable[[], T], what: str) -> T:
         """The last of several equal answers in a row. Raises Unsettled, and what `ask` raises."""
@@ -75,6 +103,13 @@ class Settling:
             f"{LONGEST_SECONDS:.0f} seconds, so nothing is known: {what}. Its last answers: "
             f"{told[-2]}, then {told[-1]}"
         )
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return b""
 
 
 def _essence(answer: object) -> object:

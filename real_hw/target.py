@@ -7,6 +7,7 @@ it knows a fake; whether its actions are done or only planned, `actions` decides
 
 from __future__ import annotations
 
+import base64
 import os
 import platform
 import time
@@ -21,7 +22,7 @@ from real_hw.actions import ActionFailed, Actions, Call, Command
 from real_hw.aws import Aws, Caller, caller_of
 from real_hw.doing import RealActions
 from real_hw.enclaves import Enclaves, HardwareEnclave, Running
-from real_hw.image import Images
+from real_hw.image import Images, attested_kms, succeeded
 from real_hw.interruption import Interruption
 from real_hw.keys import PENDING, HardwareKey, Keys
 from real_hw.kms import HardwareKms
@@ -63,6 +64,7 @@ class HardwareTarget(Lacking):
             Capability.PASS_MINUTES,
             Capability.NITRO_CLI,
             Capability.PARENT_INSTANCE,
+            Capability.FOREIGN_DOCUMENT,
         }
     )
 
@@ -208,6 +210,17 @@ class HardwareTarget(Lacking):
         """Let `seconds` pass."""
         with self._progress.step(f"letting {seconds:.0f} seconds pass", expected=seconds):
             self._actions.wait(seconds, "a scenario lets time pass")
+
+    def foreign_document(self, *, pcrs: Mapping[int, str]) -> bytes:
+        """A well-made document with these PCR0, 1 and 2, under the root of somebody else."""
+        words = [word for index in range(3) for word in (f"--pcr{index}", pcrs[index])]
+        command = Command(
+            (*attested_kms(), "hardware", "foreign-document", *words),
+            "a document that KMS must not believe",
+            "docs/reference/hardware.md",
+            Finished(0, "", ""),
+        )
+        return base64.b64decode(succeeded(self._actions, command).stdout)
 
     def close(self) -> None:
         """Remove everything, and tell what remains. Raises CleanupFailed."""

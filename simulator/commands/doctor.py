@@ -8,8 +8,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -30,8 +31,7 @@ FAIL_ON = ("error", "warning", "none")
 
 _USAGE = 2
 _QUIET_SECONDS = 2.0
-_NETWORK_SECONDS = 2.0
-"""With --hardware, for each question to somebody beyond this machine."""
+_MOST_PATIENCE = 100
 _A_KEY = "arn:{partition}:kms:{region}:{account}:key/00000000-0000-0000-0000-000000000000"
 """One that nobody has, for IAM to be asked about."""
 
@@ -79,11 +79,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--patience",
-        type=float,
-        default=1.0,
+        type=_factor,
         metavar="FACTOR",
-        help="with --hardware, so many times as long for all of it: on a busy machine nothing is "
-        "missing only because it was slow",
+        help="with --hardware, so many times as long for all of it (default: by the load average, "
+        "so that on a busy machine nothing is missing only because it was slow)",
     )
     parser.add_argument(
         "--json", action="store_true", help="print JSON (simulator/schemas/doctor.schema.json)"
@@ -108,6 +107,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
+
+
+def _factor(text: str) -> float:
+    number = float(text)
+    if not 1 <= number <= _MOST_PATIENCE:
+        raise ValueError(text)
+    return number
 
 
 def run(options: argparse.Namespace) -> int:
@@ -148,9 +154,11 @@ def _examined(
     from simulator.doctor.at_once import AllAtOnce
     from simulator.doctor.once import OnceHost
 
-    shared = OnceHost(host, command_seconds=hardware.COMMAND_SECONDS * options.patience)
-    look = AllAtOnce(shared, chosen, began + hardware.SECONDS * options.patience)
-    return examine.examine(shared, Role.PARENT, checks=chosen, look=look)
+    patience = _patience(options)
+    shared = OnceHost(host, command_seconds=patience * hardware.COMMAND_SECONDS)
+    look = AllAtOnce(shared, chosen, began + patience * hardware.SECONDS)
+    examination = examine.examine(shared, Role.PARENT, checks=chosen, look=look)
+    return replace(examination, provenance=hardware.provenance(shared))
 
 
 def _checks(options: argparse.Namespace) -> Sequence[Check]:
@@ -164,15 +172,15 @@ def _checks(options: argparse.Namespace) -> Sequence[Check]:
     return hardware.preflight(hardware_needs())
 
 
-def hardware_needs() -> Needs:
-    """What a run needs, as `real_hw` has it."""
+def hardware_needs(environment: Mapping[str, str] = os.environ) -> Needs:
+    """What a run needs, as `real_hw` has it and the variables that it reads."""
     from real_hw import needs, permissions
     from simulator.doctor.hardware.needs import Needs, Permission
 
     asked = {permissions.Scope.ANY: "", permissions.Scope.KEYS: _A_KEY}
     return Needs(
-        cpus=needs.ENCLAVE_CPUS,
-        memory_mib=needs.ENCLAVE_MIB,
+        cpus=needs.given(environment, needs.CPUS_VARIABLE, needs.ENCLAVE_CPUS),
+        memory_mib=needs.given(environment, needs.MEMORY_VARIABLE, needs.ENCLAVE_MIB),
         disk_mib=needs.DISK_MIB,
         permissions=[
             Permission(each.action, each.why, asked[each.scope])
@@ -222,7 +230,7 @@ def _host(options: argparse.Namespace) -> Host:
 
     machine = options.machine or os.environ.get(VARIABLE)
     network = options.network or options.hardware
-    seconds = _NETWORK_SECONDS * options.patience if options.hardware else None
+    seconds = _network_seconds(options) if options.hardware else None
     try:
         if options.host is not None:
             # It needs jsonschema, which takes a while to import.
@@ -237,6 +245,19 @@ def _host(options: argparse.Namespace) -> Host:
         lines = "\n".join(map(printable, str(error).splitlines()))
         raise CommandFailed(lines, exit_code=_USAGE) from error
     return ThisMachine(os.environ, network=network, network_seconds=seconds)
+
+
+def _network_seconds(options: argparse.Namespace) -> float:
+    from simulator.doctor import hardware
+
+    # Whoever is beyond this machine is no slower for its being busy.
+    return (options.patience or 1.0) * hardware.NETWORK_SECONDS
+
+
+def _patience(options: argparse.Namespace) -> float:
+    from simulator.doctor import hardware
+
+    return hardware.patience() if options.patience is None else float(options.patience)
 
 
 def _recorded(host: Host, options: argparse.Namespace) -> Host:

@@ -7,9 +7,9 @@ like any other, for a machine that is broken is why somebody asks.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from simulator.doctor.checks import CHECKS
 from simulator.doctor.host import (
@@ -60,6 +60,8 @@ class Examination:
     role: Role
     results: Sequence[Result]
     """In the order in which to mend."""
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    """What is known of the machine, for records of what is seen on it."""
 
     @property
     def next(self) -> tuple[Check, Finding] | None:

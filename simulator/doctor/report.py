@@ -52,10 +52,17 @@ def as_json(
             "fix": _cut(following[1].fix),
             "command": following[1].command,
         },
-        **({"missing": [_missing(*pair) for pair in examination.errors]} if whole else {}),
+        **(_of_preflight(examination) if whole else {}),
         "counts": {outcome.value: examination.count(outcome) for outcome in Outcome},
         "fail_on": fail_on,
         "exit_code": exit_code,
+    }
+
+
+def _of_preflight(examination: Examination) -> dict[str, Any]:
+    return {
+        "missing": [_missing(*pair) for pair in examination.errors],
+        "provenance": {name: _cut(text) for name, text in examination.provenance.items()},
     }
 
 

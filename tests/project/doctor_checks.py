@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from simulator.commands.doctor import hardware_needs
 from simulator.doctor.checks import CHECKS
+from simulator.doctor.hardware import own_checks
 from simulator.doctor.model import Check
 from simulator.doctor.report import roles
 
@@ -17,13 +19,13 @@ _HEAD = "| check | asked on | what must be so | bug | source |\n|---|---|---|---
 
 def table() -> str:
     """A row for each check."""
-    return _HEAD + "".join(map(_row, CHECKS))
+    return _HEAD + "".join(map(_row, (*CHECKS, *own_checks(hardware_needs()))))
 
 
 def _row(check: Check) -> str:
     cells = (
         f"`{check.id}`",
-        roles(check),
+        f"`{check.option}`" if check.option else roles(check),
         check.title,
         check.bug,
         f"{check.source} ({check.evidence.value})",

@@ -33,19 +33,47 @@ def settling(now: float = 0.0) -> tuple[Settling, Scripted, list[float]]:
 def test_without_a_young_key_one_answer_does() -> None:
     settle, world, _ = settling()
     kms = Kms([DENIED])
-    assert settle.believed(kms, "Decrypt") == DENIED
+    assert settle.believed(kms, "Decrypt", {}) == DENIED
     assert (kms.asked, world.waited) == (1, 0.0)
 
 
 def test_a_young_key_is_asked_until_its_answers_are_the_same() -> None:
     settle, _, clock = settling()
-    settle.changed()
+    settle.changed("arn:k")
     kms = Kms([DENIED, DENIED, GOOD, DENIED, GOOD, GOOD, GOOD])
-    assert settle.believed(kms, "Decrypt") == GOOD
+    assert settle.believed(kms, "Decrypt", {"KeyId": "arn:k"}) == GOOD
     assert kms.asked == 7
     clock[0] = YOUNG_SECONDS
-    kms = Kms([DENIED])
-    assert settle.believed(kms, "Decrypt") == DENIED
+    assert settle.believed(Kms([DENIED]), "Decrypt", {"KeyId": "arn:k"}) == DENIED
+
+
+def test_a_key_that_nobody_has_used_is_young_however_old_it_is() -> None:
+    settle, _, clock = settling()
+    settle.changed("arn:k")
+    clock[0] = 10 * YOUNG_SECONDS
+    kms = Kms([DENIED, GOOD, GOOD, GOOD])
+    assert settle.believed(kms, "Decrypt", {"KeyId": "arn:k"}) == GOOD
+    assert settle.believed(Kms([DENIED]), "Decrypt", {"KeyId": "arn:k"}) == DENIED
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"KeyId": "arn:old"},
+        {"CiphertextBlob": b"under the old"},
+        {"CiphertextBlob": "dW5kZXIgdGhlIG9sZA=="},
+    ],
+)
+def test_an_old_key_does_not_wait_for_another(members: dict[str, object]) -> None:
+    settle, _, clock = settling()
+    settle.changed("arn:old")
+    settle.encrypted(b"under the old", "arn:old")
+    settle.believed(Kms([GOOD] * 3), "Decrypt", members)
+    clock[0] = YOUNG_SECONDS
+    settle.changed("arn:new")
+    kms = Kms([DENIED, GOOD, GOOD, GOOD])
+    assert settle.believed(kms, "Decrypt", members) == DENIED
+    assert settle.believed(kms, "Decrypt", {"CiphertextBlob": b"whose?"}) == GOOD
 
 
 @pytest.mark.parametrize(
@@ -115,7 +143,7 @@ def test_whoever_cannot_make_up_its_mind_is_not_believed() -> None:
 
 def test_an_error_without_an_answer_is_not_asked_again() -> None:
     settle, _, _ = settling()
-    settle.changed()
+    settle.changed("arn:k")
 
     def cut() -> object:
         kms.asked += 1
@@ -123,5 +151,5 @@ def test_an_error_without_an_answer_is_not_asked_again() -> None:
 
     kms = Kms([])
     with pytest.raises(ActionFailed, match="cut"):
-        settle.believed(cut, "any")
+        settle.believed(cut, "any", {})
     assert kms.asked == 1

@@ -80,7 +80,7 @@ def test_the_enclave_is_built_once_and_booted_when_its_mode_changes() -> None:
     runs = words(world, "nitro-cli", "run-enclave")
     assert ["--debug-mode" in one for one in runs] == [False, True, False]
     assert runs[0][2:] == (
-        *("--eif-path", "/run-folder/work/enclave.eif", "--cpu-count", "2", "--memory", "512"),
+        *("--eif-path", "/run-folder/work/enclave.eif", "--cpu-count", "2", "--memory", "1024"),
         *("--enclave-name", "attested-kms-1234"),
     )
     [build] = words(world, "nitro-cli", "build-enclave")
@@ -122,7 +122,7 @@ def test_the_parent_instance_is_without_the_suites_enclave() -> None:
         target.enclave()
         with target.parent_instance() as parent:
             assert list(world.enclaves) == ["i-1-enc-foreign"]
-            assert (parent.cpus, parent.memory_mib) == (2, 512)
+            assert (parent.cpus, parent.memory_mib) == (2, 1024)
             parent.nitro_cli("run-enclave", "--eif-path", "x")
             assert len(world.enclaves) == 2
         assert list(world.enclaves) == ["i-1-enc-foreign"]
@@ -168,7 +168,9 @@ def test_keys_have_the_runs_tag_and_equal_policies_share_one() -> None:
     assert call.members["Description"] == "attested-kms attested-kms-1234"
     administrator, statement = json.loads(call.members["Policy"])["Statement"]
     assert statement == ALLOW
-    assert administrator["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}
+    account = "arn:aws:iam::123456789012"
+    named = [f"{account}:root", f"{account}:role/ParentInstance"]
+    assert administrator["Principal"] == {"AWS": named}
     assert "kms:Encrypt" in administrator["Action"]
     allowed = set(administrator["Action"])
     assert not allowed & {"kms:*", "kms:Decrypt", "kms:GenerateDataKey"}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from socket import create_server
 from typing import Any
 
 import pytest
@@ -215,6 +216,40 @@ def test_without_network_nothing_beyond_this_machine_is_asked(role: str, tmp_pat
     )
     assert ran.stderr.splitlines()[-1] == "[]"
     Draft202012Validator(schema("doctor")).validate(json.loads(ran.stdout))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_preflight_where_there_is_nothing_says_all_that_is_missing_and_makes_nothing(
+    tmp_path: Path,
+) -> None:
+    with create_server(("127.0.0.1", 0)) as closed:
+        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    environ = without_aws(os.environ) | {
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(tmp_path),
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": nobody,
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT": nobody,
+    }
+    environ.pop("ATTESTED_KMS_MACHINE", None)
+    del environ["AWS_EC2_METADATA_DISABLED"]
+    words = ["doctor", "--this-machine", "--hardware", "--json", "--patience", "8"]
+    ran = subprocess.run(
+        [sys.executable, "-c", COUNTING, *words],
+        env=environ,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stderr.splitlines()[-1] == "[]"
+    answer = json.loads(ran.stdout)
+    Draft202012Validator(schema("doctor")).validate(answer)
+    missing = {entry["check"] for entry in answer["missing"]}
+    assert missing >= {"hardware.instance-type", "hardware.credentials", "hardware.identity"}
+    assert answer["exit_code"] == 1
+    permissions = [each for each in answer["findings"] if each["check"].startswith("permissions.")]
+    assert {each["outcome"] for each in permissions} == {"skipped"}
     assert list(tmp_path.iterdir()) == []
 
 

@@ -240,6 +240,13 @@ def babble(accept: object) -> None:
         connection.sendall(b"SSH-2.0-OpenSSH\r\n")
 
 
+def test_a_question_may_have_less_time() -> None:
+    with create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(Unreachable, match=rf"^127\.0\.0\.1:{port} (did not answer|cannot be)"):
+            ThisMachine({}, network_seconds=0.2).fetch(f"http://127.0.0.1:{port}/")
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -176,7 +176,9 @@ def _identity(host: Host) -> Iterator[Finding]:
         yield Finding(
             outcome=Outcome.ERROR,
             found=f"STS refuses the credentials: {short(str(error))}",
-            fix=_CREDENTIALS.get(error.code, "See what it says; a policy of the organization may"),
+            fix=_CREDENTIALS.get(
+                error.code, "See what it says: a policy of the organization may deny it"
+            ),
         )
     except NotCalled as error:
         yield Finding(

@@ -65,6 +65,12 @@ def _nitro_cli(host: Host) -> Iterator[Finding]:
         )
 
 
+def nitro_cli_version(host: Host) -> str:
+    """As it tells it; empty where it does not. Raises CommandMissing, CommandHangs, OSError."""
+    match = _VERSION.search(host.run("nitro-cli", "--version").stdout)
+    return match[1] if match else ""
+
+
 def _pool(needs: Needs, host: Host) -> Iterator[Finding]:
     wanted = f"the suite's enclave takes {needs.cpus}"
     if host.look(POOL_FILE) is None:
