@@ -7,8 +7,7 @@ tag of a run nor stands in a ledger, and no run that still goes on.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,11 @@ from real_hw.run_keys import FoundKeys, RunKey
 
 _FAILURES = (ActionFailed, CallRefused)
 _WHY = "what a killed run left"
+_ATTEMPTS = 30
+"""A second apart: KMS is eventually consistent (AWS KMS Developer Guide, documented)."""
 _FOLDER = "remove the folder "
+SCENARIOS = "enclaves of a scenario"
+"""What they are called in a ledger, all together (`real_hw.parent`)."""
 _NO_IMAGE = "No such image"
 
 
@@ -69,6 +72,8 @@ class Clean:
         self._runs = runs
         self._run = run
         self._region = region
+        self._scheduled: set[str] = set()
+        """The ARNs of keys whose deletion this cleaning has scheduled."""
 
     def look(self) -> Found:
         """Find what is left. Changes nothing."""
@@ -148,12 +153,22 @@ class Clean:
         """The keys as they are now, without those that are gone."""
         for key in keys:
             try:
-                now = run_keys.described(self._actions, key.arn, key.run)
+                now = self._described(key)
             except _FAILURES as error:
                 failures.append(f"the state of key {key.arn} of run {key.run}: {error}")
             else:
                 if now is not None:
                     yield now
+
+    def _described(self, key: RunKey) -> RunKey | None:
+        """The key as it is now; asked for anew while KMS does not know its deletion everywhere."""
+        attempts = _ATTEMPTS if key.arn in self._scheduled else 1
+        while True:
+            now = run_keys.described(self._actions, key.arn, key.run)
+            attempts -= 1
+            if now is None or now.is_waiting or not attempts:
+                return now
+            self._actions.wait(1.0, "until KMS tells of the deletion everywhere")
 
     def _enclaves(
         self, on_instance: FoundRuns, failures: list[str]
@@ -167,8 +182,25 @@ class Clean:
         except ActionFailed as error:
             failures.append(f"the enclaves of killed runs: {error}")
             return {}
-        found = {one.run: tuple(_of_run(one, running)) for one in wanted}
+        found = {one.run: tuple(_of_run(one, running, self._images(one))) for one in wanted}
         return {run: names for run, names in found.items() if names}
+
+    def _images(self, run: KilledRun) -> set[str]:
+        """The PCR0 of the enclave images that scenarios of a killed run built."""
+        if run.is_alive or not any(one.what == SCENARIOS for one in run.things):
+            return set()
+        files = sorted(run.folder.glob("work/scenario-files/*.eif"))
+        return {pcr0 for file in files if (pcr0 := self._pcr0(file)) is not None}
+
+    def _pcr0(self, file: Path) -> str | None:
+        """That of an image; None for a file that is none, as a build that failed leaves it."""
+        words = (nitro_cli.PROGRAM, "describe-eif", "--eif-path", str(file))
+        command = Command(words, "whether an enclave was booted from it", nitro_cli.SOURCE)
+        try:
+            told = nitro_cli.answer(self._actions, command)
+            return str(told["Measurements"]["PCR0"])
+        except (ActionFailed, KeyError, TypeError):
+            return None
 
     def _of_enclaves(self, run: KilledRun, found: Found) -> Iterator[Removal]:
         for name in found.enclaves.get(run.run, ()):
@@ -183,7 +215,7 @@ class Clean:
             yield Removal(
                 key.run,
                 f"disable key {key.arn} of run {key.run} and schedule its deletion",
-                partial(schedule_deletion, self._actions, key.arn),
+                partial(self._schedule, key.arn),
             )
 
     def _of_images(self, run: KilledRun) -> Iterator[Removal]:
@@ -203,6 +235,10 @@ class Clean:
             partial(self._actions.remove, run.folder, _WHY),
         )
 
+    def _schedule(self, arn: str) -> None:
+        schedule_deletion(self._actions, arn)
+        self._scheduled.add(arn)
+
     def _remove_image(self, name: str) -> None:
         words = ("docker", "image", "rm", "--force", name)
         command = Command(words, _WHY, "Docker CLI reference, docker image rm")
@@ -211,25 +247,19 @@ class Clean:
             raise ActionFailed(f"{' '.join(words)} said: {finished.stderr.strip()[:500]}")
 
 
-def _of_run(run: KilledRun, running: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """The enclaves of a run: noted by id, called after it, or booted from a file in its folder.
+def _of_run(
+    run: KilledRun, running: Sequence[Mapping[str, Any]], images: Collection[str]
+) -> Iterator[str]:
+    """The enclaves of a run: noted by id, called after it, or booted from one of its images.
 
-    Those that scenarios boot have neither; their process still has the words that started it.
+    Those that scenarios boot have neither id nor name of the run; `images` are the PCR0 of theirs.
     """
     noted = set(run.names("enclave"))
     for enclave in running:
         name = str(enclave.get("EnclaveName", ""))
         is_named = enclave.get("EnclaveID") in noted or name.startswith(run.run)
-        if is_named or _is_booted_from(run.folder, enclave.get("ProcessID")):
+        if is_named or enclave.get("Measurements", {}).get("PCR0") in images:
             yield str(enclave["EnclaveID"])
-
-
-def _is_booted_from(folder: Path, process: object) -> bool:
-    try:
-        words = Path("/proc", str(process), "cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    return any(word.startswith(os.fsencode(folder.absolute()) + b"/") for word in words)
 
 
 def _things(run: KilledRun) -> str:

@@ -27,8 +27,8 @@ CLOSING = "closing"
 _PARENT = frozenset({Capability.NITRO_CLI.value, Capability.PARENT_INSTANCE.value})
 _FOLDER = "<temporary>"
 """What the folder of a scenario's files is called in results."""
-_LONGEST = 200
-"""Characters of a step of a kind that has no words of its own."""
+_LONGEST = 300
+"""Characters of a text of results."""
 _IMAGE = "scenario:latest"
 """What the simulator calls the image that a scenario asked for last."""
 _ROLE = "arn:aws:iam::<account>:role/<role>"
@@ -115,6 +115,8 @@ class Results:
     when: str
     steps: Mapping[str, Sequence[Mapping[str, Any]]]
     """By the scenario's id."""
+    failed: tuple[str, ...] = ()
+    """The scenarios that did not come to their end there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,9 @@ def read_results(path: Path) -> Results | str:
     """The simulator's results, or why there are none, in a sentence."""
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        return Results(told["when"], {one["id"]: one["steps"] for one in told["scenarios"]})
+        scenarios = told["scenarios"]
+        failed = tuple(one["id"] for one in scenarios if one["outcome"] in {"failed", "error"})
+        return Results(told["when"], {one["id"]: one["steps"] for one in scenarios}, failed)
     except FileNotFoundError:
         return (
             "What each scenario asks is known from a run against the simulator, and there is none: "
@@ -160,18 +164,23 @@ def plan(
             _scenario(target, actions, one, known)
     actions.part = CLOSING
     target.close()
-    remark = (
-        f"What the scenarios ask is what they asked the simulator at {results.when}."
-        if isinstance(results, Results)
-        else results
-    )
     return Plan(
         tuple(actions.steps),
         lacking,
-        (remark,),
+        tuple(_remarks(results)),
         {one.id: one.stands_on for one in scenarios},
         _counts(actions.steps, known, lacking),
     )
+
+
+def _remarks(results: Results | str) -> Iterator[str]:
+    if isinstance(results, str):
+        yield results
+        return
+    yield f"What the scenarios ask is what they asked the simulator at {results.when}."
+    if results.failed:
+        names = ", ".join(results.failed)
+        yield f"Not all of what these ask is known, for they failed there: {names}."
 
 
 def _lacks(target: HardwareTarget, scenario: Scenario) -> str | None:
@@ -262,8 +271,9 @@ def _answered(step: Mapping[str, Any]) -> str:
     answer = step.get("answer")
     if not isinstance(answer, Mapping):
         return "the scenario's own step"
-    told = f"{answer.get('code')}: {answer['message']}" if answer.get("message") else ""
-    return f"the simulator's answer: {told or answer.get('code') or answer.get('outcome')}"
+    told = [answer[name] for name in ("code", "message") if answer.get(name)]
+    text = " ".join((": ".join(told) or str(answer.get("outcome"))).split())
+    return f"the simulator's answer: {text if len(text) <= _LONGEST else f'{text[:_LONGEST]}...'}"
 
 
 def _source(step: Mapping[str, Any]) -> str:

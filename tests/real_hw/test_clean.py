@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from real_hw.actions import Call
+from real_hw.clean import Clean
 from real_hw.leftovers import this_process
+from real_hw.planning import PlannedActions
+from scenarios.target import Members
 from simulator.cli import main
-from tests.real_hw.aws_world import Aws, aws
+from tests.real_hw.aws_world import REGION, Aws, aws
 
 RUN = "attested-kms-0a1b2c3d"
 OTHER_RUN = "attested-kms-99999999"
@@ -77,6 +79,7 @@ _PROGRAM = """#!/bin/sh
 echo "{name} $*" >> {folder}/log
 case "$1" in
 describe-enclaves) cat {folder}/describe-enclaves ;;
+describe-eif) cat "$3" ;;
 terminate-enclave) echo '[]' > {folder}/describe-enclaves; echo '{{}}' ;;
 image) [ -e {folder}/held ] && {{ echo "conflict: image is used" >&2; exit 1; }}
        case "$4" in *gone*) echo "Error: No such image: $4" >&2; exit 1 ;; esac ;;
@@ -114,6 +117,41 @@ def test_only_keys_with_the_tag_are_touched(world: World) -> None:
     assert [one["ResourceTypeFilters"] for one in world.aws.asked][:2] == [["kms:key"]] * 2
     metadata = world.aws.kms.describe_key(KeyId=ours)["KeyMetadata"]
     assert metadata["Enabled"] is False
+
+
+class LateKms(PlannedActions):
+    """One key, of whose deletion DescribeKey tells at the third time."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        super().__init__(self.told.append)
+        self.scheduled = False
+        self.described = 0
+
+    def call(self, call: Call) -> Members:
+        arn = f"arn:aws:kms:{REGION}:123456789012:key/1"
+        match call.operation:
+            case "GetResources":
+                tags = [{"Key": "attested-kms:run", "Value": RUN}]
+                return {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": tags}]}
+            case "DescribeKey":
+                self.described += self.scheduled
+                state = "PendingDeletion" if self.described >= 3 else "Enabled"
+                return {"KeyMetadata": {"KeyState": state}}
+            case operation:
+                self.scheduled |= operation == "ScheduleKeyDeletion"
+        return super().call(call)
+
+
+def test_kms_that_tells_of_the_deletion_late_is_asked_again(tmp_path: Path) -> None:
+    actions = LateKms()
+    clean = Clean(actions, runs=[tmp_path], run=None, region=REGION)
+    found = clean.look()
+    assert clean.left(found).is_clean is False
+    clean.carry_out(found, actions.told.append)
+    left = clean.left(found)
+    assert (left.is_clean, actions.described) == (True, 3)
+    assert sum(line.startswith("wait") for line in actions.told) == 2
 
 
 def test_of_one_run_only(world: World) -> None:
@@ -214,16 +252,17 @@ def test_an_enclave_that_perhaps_started_is_known_by_its_name(world: World) -> N
 
 def test_an_enclave_of_a_scenario_is_known_by_its_image(world: World) -> None:
     folder = world.ledger(RUN, ("enclaves of a scenario", "work/scenario-files"))
-    waits = "import sys; sys.stdin.read()"
-    words = [sys.executable, "-c", waits, "--eif-path", f"{folder}/work/scenario-files/app.eif"]
-    with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
-        told = {"EnclaveID": ENCLAVE, "EnclaveName": "app", "ProcessID": process.pid}
-        theirs = {"EnclaveID": OTHER_ENCLAVE, "EnclaveName": "app", "ProcessID": os.getpid()}
-        world.describe(theirs, told)
-        exit_code, printed = world.clean("--yes")
-        process.communicate()
+    files = folder / "work" / "scenario-files"
+    files.mkdir(parents=True)
+    (files / "app.eif").write_text(json.dumps({"Measurements": {"PCR0": "aa"}}))
+    (files / "empty.eif").touch()
+    ours = {"EnclaveID": ENCLAVE, "EnclaveName": "app", "Measurements": {"PCR0": "aa"}}
+    theirs = {"EnclaveID": OTHER_ENCLAVE, "EnclaveName": "app", "Measurements": {"PCR0": "bb"}}
+    world.describe(theirs, ours)
+    exit_code, printed = world.clean("--yes")
     assert exit_code == 0, printed
-    assert world.commands == [f"nitro-cli terminate-enclave --enclave-id {ENCLAVE}"]
+    assert f"nitro-cli terminate-enclave --enclave-id {ENCLAVE}" in world.commands
+    assert not any(OTHER_ENCLAVE in line for line in world.commands)
 
 
 def test_a_key_that_stands_in_a_ledger_without_its_tag(world: World) -> None:

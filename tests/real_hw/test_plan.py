@@ -57,6 +57,7 @@ STEPS: Mapping[str, Sequence[Mapping[str, Any]]] = {
         {"kind": "command", "words": RUN, "environment": {"HOME": None}},
         {"kind": "observation", "name": "what is this"},
         {"kind": "command", "words": RUN, "killed_after": "hello"},
+        {**DECRYPT, "answer": {"outcome": "not-sent", "message": "two\nlines " + "x" * 999}},
     ],
     "b/years": [{"kind": "time", "seconds": 1_000_000}],
 }
@@ -137,6 +138,13 @@ def test_the_estimate_counts_what_the_plan_has(made: Plan) -> None:
     assert estimate.dollars(more) > estimate.dollars(made.counts) > 0.19
 
 
+def test_a_long_answer_is_one_short_line(made: Plan) -> None:
+    why = of_part(made, "b/boots")[-3].why
+    assert why.startswith("the simulator's answer: two lines xxx")
+    assert why.endswith("x...")
+    assert len(why) < 400
+
+
 def test_every_command_and_call_says_why_and_by_whose_word(made: Plan) -> None:
     outward = [step for step in made.steps if step.kind in {"run", "call", "start", "ask"}]
     assert len(outward) > 20
@@ -188,6 +196,12 @@ def test_every_planned_command_is_one_that_the_program_takes(
     assert len(planned_words) > 3
 
 
+def test_no_scenario_ends_the_enclaves_of_others() -> None:
+    """On hardware all enclaves of the user are meant by --all, whoever booted them."""
+    files = {path.name: path.read_text() for path in (ROOT / "scenarios").glob("test_*.py")}
+    assert [name for name, text in files.items() if '"--all"' in text] == []
+
+
 def test_a_misspelt_flag_of_the_plan_would_be_seen(made: Plan) -> None:
     [run, *_] = [one for one in words(made.steps, "nitro-cli") if one[1] == "run-enclave"]
     for flag in ("--cpu-count", "--memory", "--eif-path", "--enclave-name"):
@@ -214,6 +228,18 @@ def test_without_results_of_the_simulator_the_scenarios_are_listed(tmp_path: Pat
     listed = [step.part for step in without.steps if step.kind == "scenario"]
     assert listed == ["a/decrypts", "a/in-debug-mode", "b/boots"]
     assert told in list(plan.as_text(without))
+
+
+def test_scenarios_that_failed_there_are_named(tmp_path: Path) -> None:
+    scenarios = [
+        {"id": "a/decrypts", "outcome": "failed", "steps": [DECRYPT]},
+        {"id": "b/boots", "outcome": "passed", "steps": []},
+    ]
+    told = {"when": "now", "scenarios": scenarios}
+    (tmp_path / "sim.json").write_text(json.dumps(told))
+    results = plan.read_results(tmp_path / "sim.json")
+    remarks = plan.plan(planned, SUITE, results).remarks
+    assert remarks[-1].endswith("for they failed there: a/decrypts.")
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"when": "now"}', '{"when": 1, "scenarios": [{}]}'])
