@@ -2,7 +2,10 @@
 
 The only file that knows more than one target. Options:
 
-    --target sim | hardware    what the scenarios run against (default sim)
+    --target sim | rehearsal | hardware | host
+                               what the scenarios run against (default sim): hardware is this parent
+                               instance, rehearsal the same code within `attested-kms rehearsal`,
+                               host any machine with the package nitro-cli
     --transport auto | fabric | supervised | open-trap
                                how the simulator's programs reach its NSM and vsock (default auto)
     --results FOLDER           where TARGET.json goes, with what each scenario did and what came of
@@ -11,28 +14,34 @@ The only file that knows more than one target. Options:
                                for runs on real hardware only)
     --revalidate-older-than DAYS
                                only scenarios without a record, or with one of DAYS or more
+    --dry-run, --plan FILE, --show-requests
+                               tell what a run on hardware would do, and do nothing there
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import json
+import os
 import signal
+import sys
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from real_hw import dry_run
 from scenarios.known_differences import KNOWN_DIFFERENCES
 from scenarios.normalising import normalised
 from scenarios.recording import NEVER, Due, days, found
 from scenarios.records import HARDWARE, BadRecord, Record, file_name
 from scenarios.results import ScenarioResult, summary_of
 from scenarios.suite import Suite
-from scenarios.target import TargetUnavailable
+from scenarios.target import Capability, TargetUnavailable
 from scenarios.watching import Watched
 
 if TYPE_CHECKING:
@@ -40,8 +49,12 @@ if TYPE_CHECKING:
 
 TARGETS = {
     "sim": ("simulator.target", "SimulatorTarget"),
+    "rehearsal": ("real_hw.target", "HardwareTarget"),
     "hardware": ("real_hw.target", "HardwareTarget"),
+    "host": ("real_hw.host_target", "HostTarget"),
 }
+REHEARSAL = "ATTESTED_KMS_REHEARSAL"
+"""The variable that names the file about the world of a rehearsal."""
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 
@@ -57,7 +70,7 @@ _suite = Suite()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --target."""
+    """Add --target and the others."""
     parser.addoption(
         "--target",
         choices=sorted(TARGETS),
@@ -92,6 +105,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DAYS",
         help="run only scenarios without a record, or with one of DAYS or more",
     )
+    dry_run.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -102,6 +116,11 @@ def pytest_configure(config: pytest.Config) -> None:
             f"--records with --target {target}: what comes without an enclave's hardware is no "
             "evidence, so it is not recorded; it is among the results (--results)."
         )
+    if dry_run.is_asked(config):
+        config.pluginmanager.register(_telling(config))
+    world = _world() if _chosen(config) == "rehearsal" else None
+    if world is not None and config.getoption("--records") is None:
+        config.option.records = Path(world["records"])
     for name, meaning in EVIDENCE.items():
         config.addinivalue_line("markers", f"{name}(source): {meaning}")
     config.addinivalue_line("markers", "needs(*capabilities): skipped where the target lacks one")
@@ -131,11 +150,13 @@ def pytest_collection_modifyitems(
 ) -> Generator[None, object, object]:
     """Refuse a scenario that does not say what must happen and how anybody knows.
 
-    Only the simulator lets minutes pass in no time; elsewhere no scenario has a time limit.
+    Only the simulator lets minutes pass in no time; elsewhere no scenario has a time limit, and
+    those that want the same enclave are together, for each boot costs.
     """
     if config.getoption("--target") != "sim":
         for item in items:
             item.add_marker(pytest.mark.timeout(0), append=False)
+        items.sort(key=_wants)
     for item in items:
         name = scenario_id(item)
         if name is not None:
@@ -187,6 +208,14 @@ def pytest_report_collectionfinish() -> str | None:
     return None if _suite.due is None else str(_suite.due)
 
 
+def _wants(item: pytest.Item) -> int:
+    """Which enclave a scenario wants: the suite's own, one in debug mode, those of nitro-cli."""
+    needs = {capability for mark in item.iter_markers("needs") for capability in mark.args}
+    if needs & {Capability.NITRO_CLI, Capability.PARENT_INSTANCE}:
+        return 2
+    return 1 if Capability.DEBUG_ENCLAVE in needs else 0
+
+
 def _mistakes(item: pytest.Item) -> Iterator[str]:
     marks = [mark for mark in item.iter_markers() if mark.name in EVIDENCE]
     if len(marks) != 1:
@@ -207,14 +236,84 @@ def _record_name(item: pytest.Item) -> str:
     return file_name(item.path.stem, item.name)
 
 
+def _results(config: pytest.Config) -> Path:
+    """Where results go."""
+    folder: Path = config.getoption("--results") or Path(__file__).with_name(".results")
+    return folder
+
+
+def _chosen(config: pytest.Config) -> str:
+    """The target's name: a run that only tells asks none but the simulator."""
+    return "sim" if dry_run.is_asked(config) else str(config.getoption("--target"))
+
+
+def _telling(config: pytest.Config) -> dry_run.DryRun:
+    """What tells of a run on hardware."""
+    results = _results(config) / "sim.json"
+    return dry_run.DryRun(config, scenario_id, evidence, _calls_of_kms, results)
+
+
+def _calls_of_kms() -> Sequence[Any]:
+    """What the simulator's KMS was asked since the last time."""
+    if _suite.target is None:
+        return ()
+    calls = _suite.target.fake.calls
+    told: Sequence[Any] = calls.snapshot()
+    calls.clear()
+    return told
+
+
+def _options_of_target(chosen: str, config: pytest.Config) -> dict[str, Any]:
+    """What the target is made with. Raises TargetUnavailable."""
+    if chosen == "sim":
+        return {"transport": config.getoption("--transport")}
+    folder = _results(config).absolute() / "runs"
+    options: dict[str, Any] = {"folder": folder, "say": _say_to(config)}
+    if chosen == "rehearsal":
+        from simulator.rehearsal.passing import Passing
+
+        world = _world()
+        if world is None:
+            raise TargetUnavailable(
+                "There is no world to rehearse in. Run the suite within it: "
+                "attested-kms rehearsal -- pytest scenarios --target rehearsal"
+            )
+        passing = Passing(world["management_endpoint"])
+        options |= {"launcher": world["launcher"], "wait": passing.wait, "clock": passing.clock}
+    return options
+
+
+def _world() -> Mapping[str, Any] | None:
+    """What the world of a rehearsal says of itself; None outside one."""
+    told = os.environ.get(REHEARSAL)
+    if not told:
+        return None
+    world: Mapping[str, Any] = json.loads(Path(told).read_text())
+    return world
+
+
+def _say_to(config: pytest.Config) -> Callable[[str], None]:
+    """Prints a line of progress where a person sees it, although pytest captures."""
+
+    def say(line: str) -> None:
+        capture: Any = config.pluginmanager.get_plugin("capturemanager")
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            print(f"attested-kms {config.getoption('--target')}: {line}", file=sys.stderr)
+
+    return say
+
+
 @pytest.fixture(scope="session")
 def session_target(request: pytest.FixtureRequest) -> Iterator[Target]:
     """The target of this run, opened once."""
-    chosen = request.config.getoption("--target")
+    chosen = _chosen(request.config)
     module, name = TARGETS[chosen]
-    options = {"transport": request.config.getoption("--transport")} if chosen == "sim" else {}
     with _ended_by_sigterm():
         try:
+            options = _options_of_target(chosen, request.config)
+            if TARGETS[chosen] == TARGETS["hardware"]:
+                for line in _telling(request.config).estimate(request.session.items):
+                    options["say"](line)
             target: Target = getattr(importlib.import_module(module), name)(**options)
         except TargetUnavailable as error:
             pytest.exit(str(error), returncode=1)
@@ -280,7 +379,7 @@ def pytest_runtest_makereport(
             steps=_suite.notes.steps,
         )
     result = _suite.results[item.nodeid]
-    target = item.config.getoption("--target")
+    target = _chosen(item.config)
     if report.when == "call" and report.outcome == "passed":
         problem = _suite.not_as_recorded(item.nodeid, target)
         if problem is not None:
@@ -324,10 +423,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write what came of the scenarios that have run, also where the run is cut short."""
     if _suite.due is not None and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
         session.exitstatus = pytest.ExitCode.OK
-    if not _suite.results:
-        return
-    folder = session.config.getoption("--results") or Path(__file__).with_name(".results")
-    _suite.write(session.config.getoption("--target"), folder)
+    if _suite.results and not dry_run.is_asked(session.config):
+        _suite.write(session.config.getoption("--target"), _results(session.config))
 
 
 def pytest_terminal_summary(
@@ -338,7 +435,7 @@ def pytest_terminal_summary(
         return
     rows = sorted((it.id, it.evidence, it.outcome) for it in _suite.results.values())
     width = max(len(identifier) for identifier, _, _ in rows)
-    name = config.getoption("--target")
+    name = _chosen(config)
     terminalreporter.section(f"scenarios against {name}")
     for identifier, source, outcome in rows:
         terminalreporter.write_line(f"{identifier:{width}}  {source:10}  {outcome}")

@@ -220,7 +220,9 @@ def test_pcrs_that_describe_shows_of_a_debug_enclave_open_no_key(
         images[mode] = enclave["Measurements"]["PCR0"]
         answer = parent.ask(enclave["EnclaveCID"], PORT, base64.b64encode(recipient_spki))
         documents[mode] = base64.b64decode(answer)
-        succeeded(parent.nitro_cli("terminate-enclave", "--all"))
+        # Not --all: on hardware there may be enclaves of others.
+        ended = parent.nitro_cli("terminate-enclave", "--enclave-id", enclave["EnclaveID"])
+        succeeded(ended)
     assert images["debug"] == images["normal"]
 
     condition = {"StringEquals": {"kms:RecipientAttestation:PCR0": images["debug"]}}

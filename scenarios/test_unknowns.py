@@ -69,7 +69,11 @@ def prepared(
     def get(name: str) -> PreparedKey:
         if name not in kept:
             condition = {"StringEquals": {f"{PCR}0": OTHER_IMAGE}}
-            key = target.key([statement(condition=condition if name == "other-image" else None)])
+            statements = [statement(condition=condition if name == "other-image" else None)]
+            if name == "disabled":
+                # A policy of its own, so that nobody else has this key.
+                statements.append(statement(actions=("kms:DescribeKey",)))
+            key = target.key(statements)
             kept[name] = PreparedKey(key, key.encrypt(b"secret"))
             if name == "disabled":
                 key.disable()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from simulator.commands.hardware_commands import policy
+from simulator.commands.hardware_commands import clean, foreign_document, policy
 
 HELP = "what a run on a real parent instance needs, and what it leaves"
 
 _COMMANDS = {
+    "clean": clean,
+    "foreign-document": foreign_document,
     "policy": policy,
 }
 

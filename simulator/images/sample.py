@@ -3,7 +3,9 @@
 `rootfs/` has this machine's interpreter, the libraries that it needs and no more of Python's own
 library than the program imports; `config.json` says what runs, and `Dockerfile` says the same for
 `nitro-cli build-enclave --docker-dir`. The program listens at vsock port 5000, and answers each
-connection with its attestation document, which it asks of `/dev/nsm` as any enclave does.
+connection with its attestation document, which it asks of `/dev/nsm` as any enclave does. Or it is
+a module of this environment, with all that it imports and the whole of each package that is not
+Python's own: those import more when they are used.
 
 Not a way to ship Python in an enclave: what is copied depends on this machine.
 """
@@ -15,8 +17,8 @@ import os
 import py_compile
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib.util import cache_from_source
 from pathlib import Path
 
@@ -45,6 +47,12 @@ _MODULES = (
     "sys",
     "threading",
 )
+_PROGRAM_MODULES = (
+    "runpy",
+    *("locale", "shutil"),  # What argparse wants when it is used.
+    # What Python wants to print a stack trace.
+    *("linecache", "tokenize", "traceback"),
+)
 _SECONDS = 60
 
 # Where the dynamic linker looks that neither a program nor its configuration names.
@@ -60,6 +68,8 @@ _LINKER_CONFIGURATION = Path("/etc/ld.so.conf")
 
 _LIST_MODULES = """
 import importlib, json, sys
+own = list(sys.path)
+sys.path += {paths!r}
 for name in {names!r}:
     importlib.import_module(name)
 import encodings.ascii, encodings.latin_1, encodings.utf_8
@@ -67,6 +77,7 @@ modules = [module for module in sys.modules.values() if getattr(module, "__spec_
 files = {{module.__spec__.name: getattr(module, "__file__", None) for module in modules}}
 print(json.dumps({{
     "files": {{name: file for name, file in files.items() if file}},
+    "own": own,
     "version": "python%d.%d" % sys.version_info[:2],
     "directory": sys.platlibdir,
 }}))
@@ -83,33 +94,63 @@ class _Python:
     directory: str
     """Where extension modules are, `lib` or `lib64`."""
     files: dict[str, Path]
-    """The file of each module."""
+    """The file of each module of Python's own library."""
+    packages: dict[str, Path]
+    """The file of each module of others."""
+    whole: frozenset[str]
+    """The packages to copy with what nobody has imported yet."""
 
 
-def write_sample(folder: Path, *, modules: Iterable[str] = (), broken: bool = False) -> None:
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A module of this environment that is to be the enclave's program, as `python -m` runs it."""
+
+    module: str
+    arguments: tuple[str, ...] = ()
+
+
+def write_sample(
+    folder: Path,
+    *,
+    modules: Iterable[str] = (),
+    broken: bool = False,
+    program: Program | None = None,
+) -> None:
     """Write the image into a folder that is new or empty.
 
     `modules` may be imported by the program beside those that it needs. A `broken` image has the
-    mistake of an ENTRYPOINT with its arguments in CMD: nitro-cli drops the former.
+    mistake of an ENTRYPOINT with its arguments in CMD: nitro-cli drops the former. Without
+    `program` it is app.py. Raises BadImage, OSError.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadImage(f"{folder} is there and not empty; give a new folder")
-    python = _python((*_MODULES, *modules))
+    if program is None:
+        python = _python((*_MODULES, *modules), ())
+    else:
+        names = (*_PROGRAM_MODULES, *modules, program.module)
+        python = _python(names, [str(Path(place).resolve()) for place in sys.path])
+        ours = program.module.partition(".")[0]
+        others = {name for name in python.packages if "." not in name and name != ours}
+        python = replace(python, whole=frozenset(others))
     root = folder / ROOTFS
     _copy(python.executable, root / _PYTHON)
     _copy_modules(python, root)
     _copy_libraries(python, root)
-    (root / _APP).write_bytes(Path(__file__).with_name(PROGRAM).read_bytes())
-    config = _config(broken)
+    arguments: tuple[str, ...] = _ARGUMENTS
+    if program is None:
+        (root / _APP).write_bytes(Path(__file__).with_name(PROGRAM).read_bytes())
+    else:
+        arguments = ("-I", "-S", "-m", program.module, *program.arguments)
+    config = _config(arguments, broken)
     (folder / CONFIG).write_text(json.dumps(config.document(), indent=2) + "\n")
     (folder / "Dockerfile").write_text(_dockerfile(config))
 
 
-def _config(broken: bool) -> ImageConfig:
+def _config(arguments: tuple[str, ...], broken: bool) -> ImageConfig:
     python = (f"/{_PYTHON}",)
     return ImageConfig(
         entrypoint=python if broken else None,
-        cmd=_ARGUMENTS if broken else python + _ARGUMENTS,
+        cmd=arguments if broken else python + arguments,
         env=("PATH=/usr/bin", f"LD_LIBRARY_PATH=/{_LIBRARIES}"),
         architecture=host_architecture(),
     )
@@ -122,11 +163,14 @@ def _dockerfile(config: ImageConfig) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _python(modules: Iterable[str]) -> _Python:
-    """The interpreter that this one is of, be it one of a virtual environment."""
+def _python(modules: Iterable[str], paths: Sequence[str]) -> _Python:
+    """The interpreter that this one is of, be it one of a virtual environment.
+
+    In `paths` are the modules that are not its own.
+    """
     # The type stubs do not know it; the virtual environment's own has no library beside it.
     executable = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
-    code = _LIST_MODULES.format(names=tuple(modules))
+    code = _LIST_MODULES.format(names=tuple(modules), paths=list(paths))
     try:
         finished = subprocess.run(  # noqa: S603  # This Python itself.
             [executable, "-I", "-S", "-c", code],
@@ -141,12 +185,21 @@ def _python(modules: Iterable[str]) -> _Python:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BadImage(f"{executable} cannot be run: {error}") from error
     found = json.loads(finished.stdout)
+    files = {name: Path(file) for name, file in found["files"].items()}
+    own = {name for name, file in files.items() if _is_own(file, found["own"])}
     return _Python(
         executable,
         found["version"],
         found["directory"],
-        {name: Path(file) for name, file in found["files"].items()},
+        {name: file for name, file in files.items() if name in own},
+        {name: file for name, file in files.items() if name not in own},
+        frozenset(),
     )
+
+
+def _is_own(file: Path, places: Iterable[str]) -> bool:
+    inside = any(file.is_relative_to(place) for place in places)
+    return inside and not {"site-packages", "dist-packages"} & set(file.parts)
 
 
 def _copy_modules(python: _Python, root: Path) -> None:
@@ -154,6 +207,16 @@ def _copy_modules(python: _Python, root: Path) -> None:
     extensions = root / "usr" / python.directory / python.version / "lib-dynload"
     # Python finds its library by these two.
     extensions.mkdir(parents=True)
+    for name, file in sorted(python.packages.items()):
+        module = Path(name.replace(".", "/"))
+        inside = module if file.name == "__init__.py" else module.parent
+        at = inside / file.name
+        if name in python.whole and file.name == "__init__.py":
+            _copy_package(file.parent, library / name)
+        elif not (library / at).exists():
+            _copy(file, library / at)
+        if file.suffix == ".py":
+            _compile(library / at, f"/{(library / at).relative_to(root)}")
     for name, file in sorted(python.files.items()):
         if file.suffix == ".py":
             path = name.replace(".", "/")
@@ -162,6 +225,13 @@ def _copy_modules(python: _Python, root: Path) -> None:
             _compile(library / at, f"/{(library / at).relative_to(root)}")
         else:
             _copy(file, extensions / file.name)
+
+
+def _copy_package(source: Path, target: Path) -> None:
+    """All of a package, without what was compiled for another place."""
+    for file in source.rglob("*"):
+        if file.suffix in {".py", ".so"} and "test" not in file.parts:
+            _copy(file, target / file.relative_to(source))
 
 
 def _compile(file: Path, shown: str) -> None:
@@ -180,7 +250,8 @@ def _copy_libraries(python: _Python, root: Path) -> None:
     program = _elf(python.executable)
     if program.interpreter is not None:
         _copy(Path(program.interpreter), root / program.interpreter.lstrip("/"))
-    waiting = [python.executable, *(f for f in python.files.values() if f.suffix == ".so")]
+    extensions = (*python.files.values(), *python.packages.values())
+    waiting = [python.executable, *(file for file in extensions if file.suffix == ".so")]
     inherited = tuple(_search(python.executable, program))
     copied: set[str] = set()
     while waiting:

@@ -49,6 +49,32 @@ def test_a_broken_sample_has_the_trap_of_bug_1(tmp_path: Path) -> None:
     assert 'ENTRYPOINT ["/usr/bin/python3"]\nCMD ["-I", "-S", "/app.py"]' in dockerfile
 
 
+def test_a_module_of_this_environment_is_the_program(tmp_path: Path) -> None:
+    """With what it imports, and with the whole of the packages that are not Python's own."""
+    folder = tmp_path / "image"
+    words = ["--program", "scenarios.workload.enclave", "--argument=--control-port=5005"]
+    assert cli.main(["eif", "sample", str(folder), *words]) == 0
+    image = open_image(folder)
+    assert image.config.command[1:] == (
+        *("-I", "-S", "-m", "scenarios.workload.enclave"),
+        "--control-port=5005",
+    )
+    library = f"/usr/lib/python3.{sys.version_info.minor}"
+    for file in ("cryptography/x509/__init__.py", "cbor2/__init__.py", "scenarios/__init__.py"):
+        assert image.find(f"{library}/{file}") is not None, file
+    assert image.find(f"{library}/scenarios/test_flow.py") is None
+    # It cannot attest here, and says so in its own words: all that it imports is there.
+    root = folder / "rootfs"
+    finished = subprocess.run(
+        [f"{root}/usr/bin/python3", "-I", "-S", "-m", "scenarios.workload.enclave"],
+        env={"LD_LIBRARY_PATH": f"{root}/usr/lib", "ATTESTED_KMS_FABRIC": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (finished.returncode, finished.stderr.split(":")[0]) == (1, "enclave"), finished
+
+
 def test_nothing_is_wrong_with_it(sample: Path) -> None:
     assert cli.main(["lint", str(sample / "Dockerfile")]) == 0
 

@@ -27,6 +27,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a module of Python's library that app.py is to import; may stand several times",
     )
     parser.add_argument(
+        "--program",
+        metavar="MODULE",
+        help="a module of this Python's environment that runs instead of app.py, as python -m does",
+    )
+    parser.add_argument(
+        "--argument",
+        action="append",
+        default=[],
+        metavar="WORD",
+        help="an argument of that program, written --argument=WORD; may stand several times",
+    )
+    parser.add_argument(
         "--broken",
         action="store_true",
         help="with the classic mistake: ENTRYPOINT with its arguments in CMD, of which nitro-cli "
@@ -37,10 +49,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the sample."""
     from simulator.images import BadImage
-    from simulator.images.sample import write_sample
+    from simulator.images.sample import Program, write_sample
 
+    if options.argument and not options.program:
+        raise CommandFailed("--argument is for --program.", exit_code=2)
+    program = Program(options.program, tuple(options.argument)) if options.program else None
     try:
-        write_sample(options.folder, modules=options.module, broken=options.broken)
+        write_sample(options.folder, modules=options.module, broken=options.broken, program=program)
     except BadImage as error:
         raise CommandFailed(str(error), exit_code=2) from error
     except OSError as error:
