@@ -14,6 +14,8 @@ The only file that knows more than one target. Options:
                                for runs on real hardware only)
     --revalidate-older-than DAYS
                                only scenarios without a record, or with one of DAYS or more
+    --dry-run, --plan FILE, --show-requests
+                               tell what a run on hardware would do, and do nothing there
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from real_hw import dry_run
 from scenarios.comparing import differences, unexplained
 from scenarios.known_differences import HELD, KNOWN_DIFFERENCES
 from scenarios.normalising import normalised
@@ -92,7 +95,7 @@ _suite = Suite()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --target."""
+    """Add --target and the others."""
     parser.addoption(
         "--target",
         choices=sorted(TARGETS),
@@ -127,6 +130,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DAYS",
         help="run only scenarios without a record, or with one of DAYS or more",
     )
+    dry_run.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -136,7 +140,12 @@ def pytest_configure(config: pytest.Config) -> None:
             "--records with --target sim: what the simulator answers is no evidence, so it is not "
             "recorded; its answers are among the results (--results)."
         )
-    world = _world() if config.getoption("--target") == "rehearsal" else None
+    if dry_run.is_asked(config):
+        told = _results(config) / "sim.json"
+        config.pluginmanager.register(
+            dry_run.DryRun(config, scenario_id, evidence, _calls_of_kms, told)
+        )
+    world = _world() if _chosen(config) == "rehearsal" else None
     if world is not None and config.getoption("--records") is None:
         config.option.records = Path(world["records"])
     for name, meaning in EVIDENCE.items():
@@ -254,12 +263,33 @@ def _record_name(item: pytest.Item) -> str:
     return file_name(item.path.stem, item.name)
 
 
+def _results(config: pytest.Config) -> Path:
+    """Where results go."""
+    folder: Path = config.getoption("--results") or Path(__file__).with_name(".results")
+    return folder
+
+
+def _chosen(config: pytest.Config) -> str:
+    """The target's name: a run that only tells asks none but the simulator."""
+    return "sim" if dry_run.is_asked(config) else str(config.getoption("--target"))
+
+
+def _calls_of_kms() -> Sequence[Any]:
+    """What the simulator's KMS was asked since the last time."""
+    if _suite.target is None:
+        return ()
+    calls = _suite.target.fake.calls
+    told: Sequence[Any] = calls.snapshot()
+    calls.clear()
+    return told
+
+
 def _options_of_target(chosen: str, config: pytest.Config) -> dict[str, Any]:
     """What the target is made with. Raises TargetUnavailable."""
     if chosen == "sim":
         return {"transport": config.getoption("--transport")}
-    folder = (config.getoption("--results") or Path(__file__).with_name(".results")) / "runs"
-    options: dict[str, Any] = {"folder": folder.absolute(), "say": _say_to(config)}
+    folder = _results(config).absolute() / "runs"
+    options: dict[str, Any] = {"folder": folder, "say": _say_to(config)}
     if chosen == "rehearsal":
         from simulator.rehearsal.passing import Passing
 
@@ -297,7 +327,7 @@ def _say_to(config: pytest.Config) -> Callable[[str], None]:
 @pytest.fixture(scope="session")
 def session_target(request: pytest.FixtureRequest) -> Iterator[Target]:
     """The target of this run, opened once."""
-    chosen = request.config.getoption("--target")
+    chosen = _chosen(request.config)
     module, name = TARGETS[chosen]
     with _ended_by_sigterm():
         try:
@@ -382,7 +412,7 @@ def pytest_runtest_makereport(
 
 def _hold_to_hardware(item: pytest.Item, result: ScenarioResult, report: pytest.TestReport) -> None:
     """Fail what passed here and was seen otherwise on hardware."""
-    target = item.config.getoption("--target")
+    target = _chosen(item.config)
     kept = _suite.hardware.get(item.nodeid)
     if kept is None or target not in HELD:
         return
@@ -396,7 +426,7 @@ def _hold_to_hardware(item: pytest.Item, result: ScenarioResult, report: pytest.
 def _record(item: pytest.Item, result: ScenarioResult) -> None:
     """Keep the evidence of a scenario that passed where it is evidence."""
     where = destination(
-        item.config.getoption("--target"),
+        _chosen(item.config),
         _suite.provenance.get("root_sha256"),
         SCENARIOS,
         item.config.getoption("--records"),
@@ -439,9 +469,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write what came of the scenarios that have run, also where the run is cut short."""
     if _suite.due is not None and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
         session.exitstatus = pytest.ExitCode.OK
-    if not _suite.results:
-        return
     config = session.config
+    if not _suite.results or dry_run.is_asked(config):
+        return
     run = Run(
         target=config.getoption("--target"),
         transport=_suite.stands_on,
@@ -449,7 +479,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         deselected=_suite.deselected,
         scenarios=tuple(_suite.results.values()),
     )
-    folder = config.getoption("--results") or Path(__file__).with_name(".results")
+    folder = _results(config)
     try:
         file = write(run, folder)
     except OSError as error:
@@ -469,7 +499,7 @@ def pytest_terminal_summary(
         return
     rows = sorted((it.id, it.evidence, it.outcome) for it in _suite.results.values())
     width = max(len(identifier) for identifier, _, _ in rows)
-    name = config.getoption("--target")
+    name = _chosen(config)
     terminalreporter.section(f"scenarios against {name}")
     for identifier, source, outcome in rows:
         terminalreporter.write_line(f"{identifier:{width}}  {source:10}  {outcome}")

@@ -80,15 +80,19 @@ class Keys:
         self._settling = settling
         self._caller = caller
         self._by_policy: dict[str, HardwareKey] = {}
+        self._shared: set[str] = set()
         self.made: list[str] = []
         """The ARNs of all."""
 
     def key(self, statements: Sequence[Statement]) -> HardwareKey:
         """A key with the administrator statement and `statements`."""
         policy = policy_text(self._caller.account_root, statements)
-        if policy not in self._by_policy:
-            self._by_policy[policy] = HardwareKey(self._create(policy), self)
-        return self._by_policy[policy]
+        if policy in self._by_policy:
+            key = self._by_policy[policy]
+            self._shared.add(key.arn)
+            return key
+        key = self._by_policy[policy] = HardwareKey(self._create(policy), self)
+        return key
 
     def encrypt(self, arn: str, plaintext: bytes, context: Mapping[str, str]) -> bytes:
         """A CiphertextBlob; asked for anew while KMS does not know the key everywhere."""
@@ -106,6 +110,8 @@ class Keys:
 
     def disable(self, arn: str) -> None:
         """Disable the key; KMS knows it when this returns."""
+        if arn in self._shared:
+            raise RuntimeError("others have this key too: give the one to disable its own policy")
         self._by_policy = {policy: key for policy, key in self._by_policy.items() if key.arn != arn}
         self._actions.call(_disabling(arn, "the scenario wants a disabled key"))
         self._settling.changed()

@@ -99,6 +99,8 @@ class HardwareParent:
         self._home = str(settings.work / "home")
         self._dialler = dialler
         self._images = images
+        self._before: set[str] | None = None
+        """The enclaves that ran before the first that a scenario ran."""
 
     def image(
         self, *, entrypoint: Sequence[str] | None = None, cmd: Sequence[str] | None = None
@@ -110,11 +112,11 @@ class HardwareParent:
         self, *arguments: str, environment: Mapping[str, str | None] | None = None
     ) -> Finished:
         """Run nitro-cli to its end."""
-        return self._actions.run(self._command(arguments, environment or {}, None))
+        return self._run(arguments, environment or {}, None)
 
     def nitro_cli_killed(self, *arguments: str, after: str) -> Finished:
         """Run nitro-cli and kill it once it has printed `after`, or at its end."""
-        return self._actions.run(self._command(arguments, {}, after))
+        return self._run(arguments, {}, after)
 
     def read(self, path: str) -> str:
         """A text file of this machine."""
@@ -128,6 +130,28 @@ class HardwareParent:
         """Dial an enclave, send a line and give the line that comes back."""
         why = "the scenario asks the enclave"
         return self._dialler().line(cid, port, line, why=why, patience=PATIENCE_SECONDS)
+
+    def end_enclaves(self) -> None:
+        """End the enclaves that the scenario ran. Raises ActionFailed."""
+        failed = []
+        for enclave_id in self._running() - self._before if self._before is not None else ():
+            try:
+                nitro_cli.terminate(self._actions, enclave_id, "a scenario's enclave goes")
+            except ActionFailed as error:
+                failed.append(str(error))
+        if failed:
+            raise ActionFailed("; ".join(failed))
+
+    def _running(self) -> set[str]:
+        there = nitro_cli.enclaves(self._actions, "which enclaves run: others' are left alone")
+        return {str(one.get("EnclaveID")) for one in there}
+
+    def _run(
+        self, arguments: Sequence[str], environment: Mapping[str, str | None], after: str | None
+    ) -> Finished:
+        if "run-enclave" in arguments and self.cpus and self._before is None:
+            self._before = self._running()
+        return self._actions.run(self._command(arguments, environment, after))
 
     def _command(
         self, arguments: Sequence[str], environment: Mapping[str, str | None], after: str | None
@@ -153,20 +177,12 @@ def scenario_parent(
     parent: HardwareParent,
 ) -> Iterator[HardwareParent]:
     """The parent instance with an empty folder and, at the end again, no enclave of a scenario."""
-    before = {str(one.get("EnclaveID")) for one in _enclaves(actions, parent)}
 
     def undo(_: Entry) -> None:
-        failed = []
-        for one in _enclaves(actions, parent):
-            enclave_id = str(one.get("EnclaveID"))
-            if enclave_id not in before:
-                try:
-                    nitro_cli.terminate(actions, enclave_id, "a scenario's enclave goes")
-                except ActionFailed as error:
-                    failed.append(str(error))
-        actions.remove(Path(parent.folder), "the scenario's files go")
-        if failed:
-            raise ActionFailed("; ".join(failed))
+        try:
+            parent.end_enclaves()
+        finally:
+            actions.remove(Path(parent.folder), "the scenario's files go")
 
     entry = ledger.begin("enclaves of a scenario", undo)
     for folder in (Path(parent.folder), settings.work / "home"):
@@ -177,9 +193,3 @@ def scenario_parent(
     finally:
         with interruption.undoing():
             entry.undo()
-
-
-def _enclaves(actions: Actions, parent: HardwareParent) -> list[Mapping[str, object]]:
-    if not parent.cpus:
-        return []  # Nothing boots there.
-    return nitro_cli.enclaves(actions, "which enclaves run, so that others' are left alone")

@@ -27,6 +27,7 @@ from real_hw.keys import PENDING, HardwareKey, Keys
 from real_hw.kms import HardwareKms
 from real_hw.lacking import Lacking
 from real_hw.leaves import Dialler, start_dialler, start_proxy
+from real_hw.leftovers import this_process
 from real_hw.parent import HardwareParent, ScenarioImages, scenario_parent
 from real_hw.planning import PlannedActions
 from real_hw.preflight import preflight
@@ -102,7 +103,7 @@ class HardwareTarget(Lacking):
             self._interruption.install()
         try:
             with self._progress.step("looking whether everything is there"):
-                report = preflight(self._actions, ("--as", "parent"), self._say)
+                report = preflight(self._actions, ("--hardware", "--patience", "10"), self._say)
             self._caller = self._ask_caller()
             self._begin(report)
         except ActionFailed as error:
@@ -114,6 +115,7 @@ class HardwareTarget(Lacking):
 
     def _begin(self, report: Mapping[str, object]) -> None:
         self._actions.make_folder(self._settings.folder, "the run's ledger, logs and consoles")
+        self._ledger.note(this_process())  # So that hardware clean leaves it alone.
         entry = self._ledger.begin(
             "folder", lambda _: self._actions.remove(self._settings.work, "images go")
         )
@@ -271,14 +273,12 @@ class HardwareTarget(Lacking):
             self._enclaves.end(running.running)
 
 
-def planned(actions: PlannedActions) -> HardwareTarget:
-    """The target whose actions are told and not done, for a dry run."""
+def planned(actions: PlannedActions, *, folder: Path | None = None) -> HardwareTarget:
+    """The target whose actions are told and not done; `folder` is where runs have their folders."""
     environment = {"AWS_REGION": "us-east-1", **os.environ}
-    settings = replace(
-        settings_from(environment, folder=Path("/tmp/attested-kms-runs")),  # noqa: S108  # A name.
-        run_id="attested-kms-RUN",
-        folder=Path("/tmp/attested-kms-runs/attested-kms-RUN"),  # noqa: S108  # A name.
-    )
+    settings = settings_from(environment, folder=folder)
+    run_id = "attested-kms-RUN"
+    settings = replace(settings, run_id=run_id, folder=settings.folder.with_name(run_id))
     return HardwareTarget(settings=settings, actions=actions, say=lambda _: None)
 
 

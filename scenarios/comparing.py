@@ -18,6 +18,8 @@ from scenarios.notes import Step
 Facts = dict[str, Any]
 _OF_ANSWERS = ("outcome", "code", "message", "http_status", "reason")
 _OF_SERVICES = ("code", "message", "status", "exit_code")
+_SETTING_UP = frozenset({"Encrypt", "DisableKey"})
+"""What makes keys and ciphertexts ready, in the first scenario that wants them."""
 _ERROR_CODE = re.compile(r"^\[ (E\d\d) \]", re.MULTILINE)
 
 
@@ -79,7 +81,7 @@ def answers(steps: Sequence[Step]) -> dict[str, Facts]:
 
 def _entry(step: Step) -> tuple[str, Facts] | None:
     match step["kind"]:
-        case "kms":
+        case "kms" if step["operation"] not in _SETTING_UP:
             facts = _chosen(step["answer"], _OF_ANSWERS)
             return f"{step['operation']} by {step['by']}", facts
         case "observation":

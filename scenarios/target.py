@@ -424,9 +424,10 @@ class Target(Protocol):
         ...
 
     def key(self, statements: Sequence[Statement]) -> Key:
-        """A new key whose policy is the target's administrator statement plus `statements`.
+        """A key whose policy is the target's administrator statement plus `statements`.
 
         The administrator statement allows managing and Encrypt, never Decrypt or GenerateDataKey.
+        A target may give one key for equal policies: whoever disables it has one of its own.
         """
         ...
 

@@ -78,6 +78,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "suite's run needs besides, in under five seconds",
     )
     parser.add_argument(
+        "--patience",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="with --hardware, so many times as long for all of it: on a busy machine nothing is "
+        "missing only because it was slow",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print JSON (simulator/schemas/doctor.schema.json)"
     )
     parser.add_argument(
@@ -140,8 +148,8 @@ def _examined(
     from simulator.doctor.at_once import AllAtOnce
     from simulator.doctor.once import OnceHost
 
-    shared = OnceHost(host, command_seconds=hardware.COMMAND_SECONDS)
-    look = AllAtOnce(shared, chosen, began + hardware.SECONDS)
+    shared = OnceHost(host, command_seconds=hardware.COMMAND_SECONDS * options.patience)
+    look = AllAtOnce(shared, chosen, began + hardware.SECONDS * options.patience)
     return examine.examine(shared, Role.PARENT, checks=chosen, look=look)
 
 
@@ -214,7 +222,7 @@ def _host(options: argparse.Namespace) -> Host:
 
     machine = options.machine or os.environ.get(VARIABLE)
     network = options.network or options.hardware
-    seconds = _NETWORK_SECONDS if options.hardware else None
+    seconds = _NETWORK_SECONDS * options.patience if options.hardware else None
     try:
         if options.host is not None:
             # It needs jsonschema, which takes a while to import.

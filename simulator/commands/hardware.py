@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from simulator.commands.hardware_commands import policy
+from simulator.commands.hardware_commands import clean, policy
 
 HELP = "what a run on a real parent instance needs, and what it leaves"
 
 _COMMANDS = {
+    "clean": clean,
     "policy": policy,
 }
 

@@ -40,6 +40,7 @@ def run(
         _kept() as early,
         on_instance(world.machine, words, _environment(world, environ)) as child,
     ):
+        world.command.begin(child, world.machine)
         # For good: what comes while the world is taken down would leave half of it behind.
         signal.pthread_sigmask(signal.SIG_BLOCK, _ASKED_FOR)
         for number in early:

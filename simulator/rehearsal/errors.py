@@ -8,6 +8,7 @@ service's API Reference) unless a row says otherwise.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from xml.sax.saxutils import escape
 
@@ -21,6 +22,10 @@ _STS = "https://sts.amazonaws.com/doc/2011-06-15/"
 EC2 = "http://ec2.amazonaws.com/doc/2016-11-15/"
 NAMESPACES = {"iam": _IAM, "sts": _STS, "ec2": EC2}
 
+SKEW_SECONDS = 600
+"""How far AWS is ahead of an instance whose clock is wrong."""
+
+_ALLOWED_SECONDS = 300
 _EXPIRED_TEXT = "The security token included in the request is expired"
 _INVALID_TEXT = "The security token included in the request is invalid."
 
@@ -73,6 +78,24 @@ def unknown_caller(service: str, request_id: str) -> Answer:
         text = "AWS was not able to validate the provided access credentials"
         return error(service, "AuthFailure", text, 401, request_id)
     return error(service, "UnrecognizedClientException", _INVALID_TEXT, 400, request_id)
+
+
+def skewed(service: str, request_id: str) -> Answer:
+    """Of a signature whose time is not AWS's: five minutes are allowed (documented).
+
+    "Troubleshooting AWS Signature Version 4" (IAM User Guide); for EC2 and tagging inferred.
+    """
+    now = time.time()
+    theirs, ours = (
+        time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(one)) for one in (now, now + SKEW_SECONDS)
+    )
+    earliest = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now + SKEW_SECONDS - _ALLOWED_SECONDS))
+    text = f"Signature expired: {theirs} is now earlier than {earliest} ({ours} - 5 min.)"
+    if service == "ec2":
+        return unknown_caller(service, request_id)
+    if service in ("iam", "sts"):
+        return error(service, "SignatureDoesNotMatch", text, 403, request_id)
+    return error(service, "InvalidSignatureException", text, 400, request_id)
 
 
 def throttled(service: str, request_id: str) -> Answer:

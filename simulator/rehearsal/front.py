@@ -12,9 +12,11 @@ import io
 import socket
 import struct
 import sys
+import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ from simulator.rehearsal import asked as requests
 from simulator.rehearsal import errors, journal
 from simulator.rehearsal.answers import Account
 from simulator.rehearsal.asked import Asked
-from simulator.rehearsal.faults import SERVICES, CallKind, Counted
+from simulator.rehearsal.faults import SERVICES, CallKind, Counted, Faults, Part
 from simulator.rehearsal.key_calls import KeyCalls
 from simulator.rehearsal.permissions import Decision
 
@@ -57,6 +59,29 @@ class _Cut(ConnectionResetError):
     """The connection has been reset; nobody is left to be answered."""
 
 
+class Failing:
+    """What goes wrong with calls; `tell` sends the rehearsed command a signal."""
+
+    def __init__(self, faults: Faults, tell: Callable[[int], None]) -> None:
+        self._counted = Counted(faults.calls)
+        self._tell = tell
+        self.is_skewed = Part.CLOCK in faults.parts
+
+    def next(self, asked: Asked) -> CallKind | None:
+        """What becomes of this call; None also where the command is told to end meanwhile."""
+        kind = self._counted.next(asked.service, asked.operation)
+        if kind is None or kind.signal is None:
+            return kind
+        self._tell(kind.signal)
+        return None
+
+    def headers(self) -> dict[str, str]:
+        """Those of every answer."""
+        if not self.is_skewed:
+            return {}
+        return {"Date": formatdate(time.time() + errors.SKEW_SECONDS, usegmt=True)}
+
+
 class AwsServer(HttpServer):
     """The endpoint. Raises OSError where no port can be had."""
 
@@ -69,12 +94,17 @@ class AwsApplication:
     """The WSGI application of one world."""
 
     def __init__(
-        self, fake: KmsFake, account: Account, keys: KeyCalls, faults: Counted, log: Path
+        self,
+        fake: KmsFake,
+        account: Account,
+        keys: KeyCalls,
+        failing: Failing,
+        log: Path,
     ) -> None:
         self._fake = fake
         self._account = account
         self._keys = keys
-        self._faults = faults
+        self._failing = failing
         self._log = log
         self._kms = KmsApplication(fake)
 
@@ -90,7 +120,8 @@ class AwsApplication:
         except Exception:  # noqa: BLE001  # The last line: a mistake of ours must not end a client.
             traceback.print_exc(file=sys.stderr)
             answer = Answer(500, b'{"__type":"InternalFailure"}')
-        return send(answer, environ, start_response, {REQUEST_ID_HEADER: request_id})
+        headers = {REQUEST_ID_HEADER: request_id, **self._failing.headers()}
+        return send(answer, environ, start_response, headers)
 
     def _answer(self, environ: dict[str, Any], request_id: str) -> Answer:
         body = read_body(environ, MAX_BODY)
@@ -101,7 +132,7 @@ class AwsApplication:
         asked = requests.read(environ, body)
         if asked is None or asked.service not in SERVICES:
             return forward()
-        failing = self._faults.next(asked.service, asked.operation)
+        failing = self._failing.next(asked)
         if failing is CallKind.CUT:
             self._note(asked, None)
             _cut(environ)
@@ -118,6 +149,8 @@ class AwsApplication:
         """The refusal, for a reason that is none of the service's own."""
         if not self._knows(asked.access_key):
             return errors.unknown_caller(asked.service, request_id)
+        if self._failing.is_skewed:
+            return errors.skewed(asked.service, request_id)
         if failing is CallKind.DENIED:
             return errors.denied(asked.service, self._text(asked, explicit=False), request_id)
         if failing is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from simulator import shim
@@ -47,10 +48,7 @@ def make_instance(
         place = at(machine.path / "root", path)
         if place.exists():
             shim.write(place, shim.script(("rehearsal.tools", f"main({name!r}, sys.argv[1:])")))
-    commands = [
-        {"program": one.program, "command": one.command, "code": one.code}
-        for one in faults.commands
-    ]
+    commands = [asdict(one) for one in faults.commands]
     (machine.path / NAME).write_text(json.dumps({"log": str(log), "faults": commands}))
     return machine
 

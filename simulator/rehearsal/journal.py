@@ -21,6 +21,8 @@ from pathlib import Path
 
 NAME = "rehearsal.json"
 """A file of the machine's folder: where its commands write, and which of them fail."""
+COMMAND = "rehearsed.pid"
+"""Another one: the process id of the rehearsed command."""
 
 
 def append(path: Path, entry: Mapping[str, object]) -> None:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from threading import Lock
 from typing import Any
 
 from moto.kms.models import kms_backends
+from moto.utilities.utils import get_partition
 
 from kms_fake import KmsFake
 from kms_fake.actions import ACTIONS, KEY_OPERATIONS
@@ -32,7 +33,27 @@ from simulator.rehearsal.late import AT_ONCE, CHANGES, LateChanges
 from simulator.rehearsal.permissions import Decision, RolePolicy
 
 _JUDGED_BY_FAKE = frozenset(operation.value for operation in Operation)
+_NEW_KEY_ID = "00000000-0000-4000-8000-000000000000"
+"""Stands for the id of a key that is yet to be made; a policy cannot know it."""
+_CREATE = frozenset({"CreateKey"})
 _OTHER_ACTIONS = {"ReEncrypt": ("ReEncryptFrom", "ReEncryptTo")}
+_MEMBERS: Mapping[str, tuple[frozenset[str], str, object]] = {
+    "kms:KeySpec": (_CREATE, "KeySpec", "SYMMETRIC_DEFAULT"),
+    "kms:KeyUsage": (_CREATE, "KeyUsage", "ENCRYPT_DECRYPT"),
+    "kms:KeyOrigin": (_CREATE, "Origin", "AWS_KMS"),
+    "kms:MultiRegion": (_CREATE, "MultiRegion", False),
+    "kms:BypassPolicyLockoutSafetyCheck": (
+        _CREATE | {"PutKeyPolicy"},
+        "BypassPolicyLockoutSafetyCheck",
+        False,
+    ),
+    "kms:ScheduleKeyDeletionPendingWindowInDays": (
+        frozenset({"ScheduleKeyDeletion"}),
+        "PendingWindowInDays",
+        30,
+    ),
+}
+"""Condition keys: of which operations, by which member, and its default."""
 _ORDER = (
     *(Denial.RESOURCE_EXPLICIT, Denial.IDENTITY_EXPLICIT, Denial.BOUNDARY_EXPLICIT),
     *(Denial.SESSION_EXPLICIT, Denial.NO_RESOURCE_ALLOW, Denial.NO_IDENTITY_ALLOW),
@@ -127,13 +148,16 @@ class KeyCalls:
         if key is None:
             if asked.operation in KEY_OPERATIONS:
                 return None  # There is no such key, which the fake says.
-            decision = self._policy.decide(action, "*", context)
+            is_tagged = action == "kms:TagResource"
+            # "At a minimum, the permission must cover all KMS keys in the account and Region"
+            # ("Managing KMS key tags with API operations", documented).
+            resource = _any_key(caller, asked.region) if is_tagged else "*"
+            decision = self._policy.decide(action, resource, context, surroundings.values)
             if decision is Decision.ALLOWED:
                 return None
             explicit = decision is Decision.EXPLICIT_DENY
             denial = Denial.IDENTITY_EXPLICIT if explicit else Denial.NO_IDENTITY_ALLOW
             text = denial_text(denial, caller.principal, action, "*")
-            is_tagged = action == "kms:TagResource"
             return text.replace(" on resource: *", "") if is_tagged else text
         request = AccessRequest(
             principal=caller.principal,
@@ -149,6 +173,11 @@ class KeyCalls:
         return None if first is None else denial_text(first, caller.principal, action, key.arn)
 
 
+def _any_key(caller: Caller, region: str) -> str:
+    account = caller.principal.account
+    return f"arn:{get_partition(region)}:kms:{region}:{account}:key/{_NEW_KEY_ID}"
+
+
 def _actions(asked: Asked) -> Iterable[str]:
     names = _OTHER_ACTIONS.get(asked.operation, (asked.operation,))
     yield from (f"kms:{name}" for name in names)
@@ -157,13 +186,16 @@ def _actions(asked: Asked) -> Iterable[str]:
 
 
 def _request_keys(asked: Asked) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """aws:RequestTag/NAME and aws:TagKeys ("Controlling access to tags", documented)."""
+    """What the request itself says ("AWS KMS condition keys", documented, with its defaults)."""
+    for key, (operations, member, default) in _MEMBERS.items():
+        if asked.operation in operations:
+            value = asked.members.get(member, default)
+            yield key, (str(value).lower() if isinstance(value, bool) else str(value),)
     tags = asked.members.get("Tags")
-    if not isinstance(tags, list) or not tags:
-        return
-    for tag in tags:
-        yield f"aws:RequestTag/{tag.get('TagKey')}", (str(tag.get("TagValue")),)
-    yield "aws:TagKeys", tuple(str(tag.get("TagKey")) for tag in tags)
+    if isinstance(tags, list) and tags:
+        for tag in tags:
+            yield f"aws:RequestTag/{tag.get('TagKey')}", (str(tag.get("TagValue")),)
+        yield "aws:TagKeys", tuple(str(tag.get("TagKey")) for tag in tags)
 
 
 def _key_of_ciphertext(blob: object) -> str | None:

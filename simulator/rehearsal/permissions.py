@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,8 @@ NEEDED = (
     *("kms:GenerateDataKeyPair", "kms:GenerateRandom", "kms:DeriveSharedSecret"),
 )
 """What the role may do unless somebody says otherwise."""
+
+Derive = Callable[[str], tuple[str, ...]]
 
 _FREE = frozenset({"sts:GetCallerIdentity"})
 """Needs no permission ("GetCallerIdentity", AWS STS API Reference, documented)."""
@@ -82,11 +84,21 @@ class RolePolicy:
         except (MalformedPolicy, UnsupportedPolicy) as error:
             raise BadPolicy(f"The role's policy cannot be evaluated: {error}.") from error
 
-    def decide(self, action: str, resource: str, context: Mapping[str, Sequence[str]]) -> Decision:
-        """What the policy alone says; key policies are another matter."""
+    def decide(
+        self,
+        action: str,
+        resource: str,
+        context: Mapping[str, Sequence[str]],
+        derive: Derive | None = None,
+    ) -> Decision:
+        """What the policy alone says; key policies are another matter.
+
+        `derive` gives the condition keys that `context` has not, by their folded names.
+        """
         if action in _FREE:
             return Decision.ALLOWED
         asked = Context({name.lower(): tuple(values) for name, values in context.items()})
+        asked.derive = derive
         canonical = _canonical(action)
         statements: Iterable[Statement | _Statement] = self._others
         if canonical in ACTIONS:

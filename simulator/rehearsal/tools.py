@@ -19,6 +19,7 @@ from simulator.nitro_cli.places import VARIABLE, MachineFolder
 from simulator.nitro_cli.session import Session, failed, write
 from simulator.nitro_cli.versions import VERSIONS
 from simulator.rehearsal import journal
+from simulator.rehearsal.faults import SIGNALS, Span
 
 _STDERR = 2
 _OF_DAEMON = frozenset(f"E{number}" for number in (*range(19, 30), *range(31, 37), 59))
@@ -37,7 +38,12 @@ def main(program: str, arguments: Sequence[str]) -> int:
     log = Path(told["log"])
     process = os.getpid()
     _note(log, {"kind": "command", "words": [program, *arguments], "process": process})
-    code = _planned(program, arguments, told["faults"])
+    code = None
+    kind = _planned(program, _command_of(arguments), told["faults"], log)
+    if kind in SIGNALS:
+        _tell(SIGNALS[kind])
+    elif kind is not None:
+        code = _fail(program, _command_of(arguments), kind)
     if code is None:
         code = _run(program, arguments)
     _note(log, {"kind": "ended", "process": process, "exit_code": code})
@@ -61,15 +67,42 @@ def _run(program: str, arguments: Sequence[str]) -> int:
     return code
 
 
-def _planned(program: str, arguments: Sequence[str], faults: Sequence[Any]) -> int | None:
-    command = next((word for word in arguments if not word.startswith("-")), "")
+def _command_of(arguments: Sequence[str]) -> str:
+    return next((word for word in arguments if not word.startswith("-")), "")
+
+
+def _planned(program: str, command: str, faults: Sequence[Any], log: Path) -> str | None:
+    """How it is to fail, this time; None if it is not."""
     for fault in faults:
-        if (fault["program"], fault["command"]) == (program, command):
-            if program == "nitro-cli":
-                return _fail_nitro_cli(command, fault["code"])
-            write(_STDERR, f"docker (attested-kms): {command} fails, as --fail says\n")
-            return int(fault["code"])
+        if (fault["program"], fault["command"]) != (program, command):
+            continue
+        # The line of this one is there already.
+        index = _times(program, command, log) - 1
+        if Span(**fault["span"]).has(index):
+            return str(fault["kind"])
     return None
+
+
+def _times(program: str, command: str, log: Path) -> int:
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    words = [line["words"] for line in lines if line["kind"] == "command"]
+    return sum(one[0] == program and _command_of(one[1:]) == command for one in words)
+
+
+def _tell(number: int) -> None:
+    """Send the rehearsed command a signal."""
+    process = Path(os.environ[VARIABLE], journal.COMMAND)
+    while not process.exists():  # It has just begun.
+        os.sched_yield()
+    with suppress(ProcessLookupError):
+        os.kill(int(process.read_text()), number)
+
+
+def _fail(program: str, command: str, kind: str) -> int:
+    if program == "nitro-cli":
+        return _fail_nitro_cli(command, kind)
+    write(_STDERR, f"docker (attested-kms): {command} fails, as --fail says\n")
+    return int(kind)
 
 
 def _fail_nitro_cli(command: str, code: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,15 +24,17 @@ from simulator.clock import SimulatedClock
 from simulator.environment import away_from_aws, without_aws
 from simulator.images.store import ImageStore
 from simulator.machine.configuration import Configuration
+from simulator.machine.files import replace_text
 from simulator.management import Managed, managing
 from simulator.nitro_cli.connection import BrokerUnreachable, is_answering, request
 from simulator.nitro_cli.places import VARIABLE, MachineFolder
 from simulator.packages import services
 from simulator.parent_services.imds import Credentials, Instance
 from simulator.rehearsal.answers import Account
-from simulator.rehearsal.faults import Counted, Faults, Part
-from simulator.rehearsal.front import AwsApplication, AwsServer
+from simulator.rehearsal.faults import Faults, Part
+from simulator.rehearsal.front import AwsApplication, AwsServer, Failing
 from simulator.rehearsal.instance import make_instance
+from simulator.rehearsal.journal import COMMAND
 from simulator.rehearsal.key_calls import KeyCalls
 from simulator.rehearsal.metadata import serving_metadata
 from simulator.rehearsal.permissions import RolePolicy
@@ -63,6 +66,24 @@ class Options:
     """Archives or folders that the instance's Docker engine holds from the start."""
 
 
+class Rehearsed:
+    """The command, as soon as it is there."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def begin(self, process: subprocess.Popen[bytes], machine: MachineFolder) -> None:
+        """This is its process."""
+        self._process = process
+        # In one step: somebody may wait for it.
+        replace_text(machine.path / COMMAND, str(process.pid))
+
+    def tell(self, number: int) -> None:
+        """Send it a signal."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """One that stands."""
@@ -75,6 +96,7 @@ class World:
     """Those of the command that runs in it."""
     own_images: frozenset[str]
     """Names of images that were there before it."""
+    command: Rehearsed
 
     @property
     def temporary(self) -> Path:
@@ -103,7 +125,7 @@ def world(options: Options) -> Iterator[World]:
             ImageStore(machine.path / "images").load(image, None)
         own = frozenset(ImageStore(machine.path / "images").names())
         variables = aws.variables(options, folder, machine)
-        yield World(folder, machine, log, variables, own)
+        yield World(folder, machine, log, variables, own, aws.command)
 
 
 class _Services:
@@ -147,7 +169,9 @@ class _Services:
             launched_ms=clock(),
         )
         keys = KeyCalls(fake, options.policy, late=options.late)
-        application = AwsApplication(fake, account, keys, Counted(options.faults.calls), log)
+        self.command = Rehearsed()
+        failing = Failing(options.faults, self.command.tell)
+        application = AwsApplication(fake, account, keys, failing, log)
         server = AwsServer(application)
         stack.enter_context(on_a_thread(server, "aws"))
         self.endpoint = server.endpoint

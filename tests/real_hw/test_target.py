@@ -183,7 +183,11 @@ def test_a_disabled_key_is_nobody_elses() -> None:
         key = target.key([ALLOW])
         key.disable()
         assert world.keys["key-1"] == "Disabled"
-        assert target.key([ALLOW]).arn != key.arn
+        other = target.key([ALLOW])
+        assert other.arn != key.arn
+        target.key([ALLOW])
+        with pytest.raises(RuntimeError, match="its own policy"):
+            other.disable()
 
 
 def test_a_key_that_kms_does_not_know_everywhere_is_asked_for_again() -> None:

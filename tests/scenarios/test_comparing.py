@@ -51,6 +51,11 @@ def test_an_answer_more_or_less() -> None:
     assert less == Difference("GenerateDataKey by enclave", "answer", "opened", None)
 
 
+def test_what_only_sets_up_does_not_count() -> None:
+    encrypted = kms({"outcome": "result", "members": {}}, "Encrypt", "parent")
+    assert differences([encrypted, kms(REFUSAL)], [kms(REFUSAL)]) == []
+
+
 def test_an_observation_counts_once_with_the_members_of_its_answer() -> None:
     raw = {"outcome": "result", "http_status": 200}
     recorded = raw | {"members": {"Plaintext": None, "CiphertextForRecipient": {"bytes": 461}}}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -115,11 +116,15 @@ def commands() -> dict[str, Any]:
     folder = Path(os.environ["TMPDIR"], "context")
     folder.mkdir()
     (folder / "Dockerfile").write_text('FROM scratch\nCOPY Dockerfile /app\nCMD ["/app"]\n')
-    told = {}
+    told: dict[str, Any] = {}
+    heard: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
     for name, words in {
         "build": ["docker", "build", "-q", "-t", "app", str(folder)],
         "images": ["docker", "images", "--format", "{{.Repository}}:{{.Tag}}"],
         "remove": ["docker", "rmi", "app"],
+        "describe": ["nitro-cli", "describe-enclaves"],
+        "again": ["nitro-cli", "describe-enclaves"],
         "run": [
             "nitro-cli",
             "run-enclave",
@@ -133,6 +138,7 @@ def commands() -> dict[str, Any]:
     }.items():
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         told[name] = [done.returncode, done.stdout, done.stderr]
+    told["heard"] = [number == signal.SIGTERM for number in heard]
     for path in (folder / "Dockerfile", folder):
         path.unlink() if path.is_file() else path.rmdir()
     return told

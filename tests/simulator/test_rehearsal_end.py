@@ -39,11 +39,16 @@ told = []
 def tell(number, _):
     told.append(number)
     print(signal.Signals(number).name, flush=True)
-for number in (signal.SIGTERM, signal.SIGINT):
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
     signal.signal(number, tell)
+import boto3, botocore.exceptions
+try:
+    boto3.client("sts", "us-east-1").get_caller_identity()
+except botocore.exceptions.ClientError as error:
+    print(error.response["Error"]["Code"], flush=True)
 print(*[name for name in ("docker", "nitro-cli") if shutil.which(name)], flush=True)
 print(os.environ["AWS_REGION"], pathlib.Path("/dev/nitro_enclaves").exists(), flush=True)
-while len(told) < 3:
+while len(told) < 4:
     signal.pause()
 raise SystemExit(7)
 """
@@ -86,19 +91,23 @@ def test_the_enclave_was_real_enough(messy: Rehearsed) -> None:
 def test_signals_reach_the_command_each_time(tmp_path: Path) -> None:
     """And its exit code is the rehearsal's; on the way, parts of a world that are missing."""
     needs(Rung.NAMESPACES)
-    parts = ("docker=absent", "nitro-cli=absent", "region=mismatch", "device=absent")
+    parts = (
+        *("docker=absent", "nitro-cli=absent", "region=mismatch", "device=absent"),
+        *("clock=skewed", "sts.GetCallerIdentity=sighup"),
+    )
     given = [word for part in parts for word in ("--fail", part)]
     line = words(tmp_path, *given, "--", "python", "-c", TRAP)
     with subprocess.Popen(
         line, env=variables(), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
-        seen = [process.stdout.readline() for _ in range(2)]
+        seen = [process.stdout.readline() for _ in range(4)]
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
             process.send_signal(number)
             seen.append(process.stdout.readline())
         out, err = process.communicate(timeout=SECONDS)
-    assert seen == ["\n", "eu-west-1 False\n", "SIGTERM\n", "SIGTERM\n", "SIGINT\n"]
+    assert seen[:4] == ["SIGHUP\n", "SignatureDoesNotMatch\n", "\n", "eu-west-1 False\n"]
+    assert seen[4:] == ["SIGTERM\n", "SIGTERM\n", "SIGINT\n"]
     assert (process.returncode, Rehearsed(7, out, err, tmp_path).left["too_much"]) == (7, [])
 
 

@@ -12,7 +12,7 @@ import pytest
 from kms_fake.http_server import Answer
 from simulator import cli
 from simulator.rehearsal import asked, errors, faults
-from simulator.rehearsal.faults import BadFault, CallKind, Counted, Part
+from simulator.rehearsal.faults import BadFault, CallKind, Counted, Part, Span
 from simulator.rehearsal.late import LateChanges
 from simulator.rehearsal.permissions import (
     NEEDED,
@@ -38,8 +38,10 @@ def test_faults_are_parts_calls_and_commands() -> None:
     found = faults.parse(["device=absent", "kms.CreateKey=cut:3:2", "build-enclave=E48"])
     (call,), (command,) = found.calls, found.commands
     assert found.parts == {Part.DEVICE}
-    assert (call.service, call.operation, call.after, call.times) == ("kms", "CreateKey", 3, 2)
-    assert (command.program, command.code) == ("nitro-cli", "E48")
+    assert (call.service, call.operation, call.span) == ("kms", "CreateKey", Span(3, 2))
+    assert (command.program, command.kind, command.span) == ("nitro-cli", "E48", Span())
+    (told,) = faults.parse(["docker-build=sigterm:1"]).commands
+    assert (told.kind, told.span) == ("sigterm", Span(1, 1))
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Rehearsed:
         *("--without-permission", "kms:EnableKey"),
         *("--fail", "kms.ListKeys=cut:1:1", "--fail", "iam.ListRoles=expired"),
         *("--fail", "kms.ListAliases=throttled", "--fail", "run-enclave=E29"),
+        *("--fail", "docker-build=sigterm", "--fail", "describe-enclaves=E18:1"),
         *("--", "python", str(STEPS)),
     )
 
@@ -106,6 +107,16 @@ def test_a_command_fails_as_it_is_told_to(told: dict[str, Any]) -> None:
     assert "Failed connections: 1" in err
 
 
+def test_a_command_fails_the_second_time(told: dict[str, Any]) -> None:
+    found = told["commands"]
+    assert (found["describe"][0], found["again"][0]) == (0, 18)
+
+
+def test_a_signal_comes_while_a_command_goes_on(told: dict[str, Any]) -> None:
+    found = told["commands"]
+    assert (found["heard"], found["build"][0]) == ([True], 0)
+
+
 def test_the_environment_is_the_world_s(told: dict[str, Any]) -> None:
     found = told["surroundings"]
     assert found["launcher"] == ["attested-kms", "run", "--parent", "--"]
@@ -148,9 +159,10 @@ def test_the_log_has_calls_and_commands_in_order(world: Rehearsed) -> None:
         ["docker", "build"],
         ["docker", "images"],
         ["docker", "rmi"],
+        *[["nitro-cli", "describe-enclaves"]] * 2,
         ["nitro-cli", "run-enclave"],
     ]
-    assert ended == [0, 0, 0, 39]
+    assert ended == [0, 0, 0, 0, 18, 39]
 
 
 def test_nothing_secret_is_in_the_log(world: Rehearsed) -> None:
