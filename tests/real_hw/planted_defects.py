@@ -100,11 +100,11 @@ DEFECTS = (
     Defect(
         "debug PCRs taken from describe-enclaves",
         "enclaves.py",
-        "return {int(index): digest.hex() for index, digest in answer[\"pcrs\"].items()}",
-        "told = {int(index): digest.hex() for index, digest in answer[\"pcrs\"].items()}\n"
+        'return {int(index): digest.hex() for index, digest in answer["pcrs"].items()}',
+        'told = {int(index): digest.hex() for index, digest in answer["pcrs"].items()}\n'
         '        [one] = json.loads(subprocess.check_output(["nitro-cli", "describe-enclaves"]))\n'
-        "        measured = one[\"Measurements\"]\n"
-        "        return {**told, **{index: measured[f\"PCR{index}\"] for index in (0, 1, 2)}}",
+        '        measured = one["Measurements"]\n'
+        '        return {**told, **{index: measured[f"PCR{index}"] for index in (0, 1, 2)}}',
         "debug_enclave_against_the_real_pcr0",
     ),
     Defect(
@@ -146,7 +146,7 @@ DEFECTS = (
         "a variable that is to be taken away stays",
         "doing.py",
         "if value is not None},",
-        "if value is not None} | {\"HOME\": \"/root\"},",
+        'if value is not None} | {"HOME": "/root"},',
         "bug_3_no_folder",
     ),
     Defect(
@@ -166,7 +166,7 @@ def rehearse(project: Path, scenarios: str) -> tuple[int, str]:
     listing.unlink(missing_ok=True)
     told = project / "told.txt"
     with told.open("wb") as output:
-        code = subprocess.run(  # noqa: S603  # Ours, no shell.
+        code = subprocess.run(  # Ours, no shell.
             [
                 *(sys.executable, "-m", "simulator.cli", "rehearsal", "--listing", str(listing)),
                 *("--", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
