@@ -22,6 +22,7 @@ from scenarios.target import (
 
 ELSEWHERE = {
     Capability.PARENT_INSTANCE,
+    Capability.NITRO_CLI,
     Capability.FRESH_INSTANCE,
     Capability.SYSTEMS_MANAGER,
 }
@@ -33,8 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--only-by-transport",
         action="store_true",
-        help="leave out the scenarios that are the same whatever --transport says: for a second "
-        "run with another one",
+        help="leave out the scenarios that are the same whatever --transport says: for one of "
+        "two runs",
     )
 
 
@@ -51,7 +52,7 @@ def _is_elsewhere(item: pytest.Item) -> bool:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Nothing is left of `-k setup` in a second run, and that is no mistake."""
+    """Nothing is left of `-k setup`, and that is no mistake."""
     if session.config.getoption("--only-by-transport") and (
         exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
     ):

@@ -224,6 +224,8 @@ def main(names: Sequence[str]) -> int:
         every = " or ".join(dict.fromkeys(defect.scenarios for defect in chosen))
         code, told = rehearse(sound, every)
         print(f"{'no defect':50} {'green' if code == 0 else f'RED ({code})'}  {told}", flush=True)
+        if code == _NO_NAMESPACES:
+            return 0  # It has said why nothing can be rehearsed here.
         if code != 0:
             return code
         for number, defect in enumerate(chosen):
