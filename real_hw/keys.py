@@ -25,7 +25,10 @@ _ADMINISTRATION = (
 )
 """Managing and Encrypt; never Decrypt or GenerateDataKey. The simulator's target has the same."""
 PENDING = "PendingDeletion"
-_FINAL_ATTEMPTS = 30
+DISABLED = "Disabled"
+NOT_YET = "NotFoundException"
+"""Of a key that is there: the server that answers has not heard of it."""
+_ATTEMPTS = 30
 _LOOKS = 4
 _LOOKS_FOR_KEY = 10
 _TAGGING_API = "Resource Groups Tagging API Reference"
@@ -121,19 +124,22 @@ class Keys:
         self._by_policy = {policy: key for policy, key in self._by_policy.items() if key.arn != arn}
         self._actions.call(_disabling(arn, "the scenario wants a disabled key"))
         self._settling.changed(arn)
-        self._settling.settled(lambda: self._state(arn, "Disabled"), f"{arn} is disabled")
+        self._until(arn, DISABLED)
+        settled = self._settling.settled(lambda: self._state(arn, DISABLED), f"{arn} is disabled")
+        if settled != DISABLED:
+            raise ActionFailed(f"{arn} was disabled, and KMS says of it: {settled}")
 
     def states(self) -> list[tuple[str, str]]:
         """Each key that was made and its state, for the end of a run."""
-        return [(arn, self._final_state(arn)) for arn in self.made]
+        return [(arn, self._until(arn, PENDING)) for arn in self.made]
 
-    def _final_state(self, arn: str) -> str:
-        """The state, asked for anew while KMS does not tell everywhere that the key will go."""
-        for _ in range(_FINAL_ATTEMPTS):
-            state = self._state(arn, PENDING)
-            if state == PENDING:
+    def _until(self, arn: str, expected: str) -> str:
+        """The state, asked for anew while KMS does not tell of the change."""
+        for _ in range(_ATTEMPTS):
+            state = self._state(arn, expected)
+            if state == expected:
                 break
-            self._actions.wait(1.0, "until KMS tells of the deletion everywhere")
+            self._actions.wait(1.0, f"until KMS tells that the key is {expected}")
         return state
 
     def _create(self, policy: str) -> str:
@@ -166,17 +172,21 @@ class Keys:
         return made
 
     def _state(self, arn: str, stand_in: str) -> str:
-        members = self._actions.call(
-            Call(
-                "kms",
-                "DescribeKey",
-                {"KeyId": arn},
-                "what has become of the key",
-                _API,
-                {"KeyMetadata": {"KeyState": stand_in}},
-            )
+        """KeyState, or the error of who does not know the key yet."""
+        call = Call(
+            "kms",
+            "DescribeKey",
+            {"KeyId": arn},
+            "what has become of the key",
+            _API,
+            {"KeyMetadata": {"KeyState": stand_in}},
         )
-        state: str = members["KeyMetadata"]["KeyState"]
+        try:
+            state: str = self._actions.call(call)["KeyMetadata"]["KeyState"]
+        except CallRefused as error:
+            if error.code != NOT_YET:
+                raise
+            return NOT_YET
         return state
 
     def _get_rid_of(self, entry: Entry) -> None:
@@ -241,7 +251,7 @@ def _patiently(actions: Actions, call: Call) -> Members:
             return actions.call(call)
         except CallRefused as error:
             refused = error
-            if error.code not in {"NotFoundException", "AccessDeniedException"}:
+            if error.code not in {NOT_YET, "AccessDeniedException"}:
                 break
             actions.wait(1.0, "until KMS knows the new key everywhere")
     raise ActionFailed(f"{call.operation} failed, which is for {call.why}: {refused}") from refused

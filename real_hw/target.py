@@ -109,10 +109,10 @@ class HardwareTarget(Lacking):
             self._caller = self._ask_caller()
             self._begin(report)
         except ActionFailed as error:
-            self.close()
+            self._give_up()
             raise TargetUnavailable(str(error)) from error
         except BaseException:
-            self.close()
+            self._give_up()
             raise
 
     def _begin(self, report: Mapping[str, object]) -> None:
@@ -221,14 +221,24 @@ class HardwareTarget(Lacking):
         if not self._is_open:
             return
         self._is_open = False
-        with self._interruption.undoing():
-            try:
-                with self._progress.step("removing what the run made"):
-                    self._ledger.undo_all()
-            finally:
-                self._tell_keys()
-                self._aws.close()
+        failed: list[str] = []
+        with self._interruption.undoing(), self._progress.step("removing what the run made"):
+            for step in (self._ledger.undo_all, self._tell_keys):
+                try:
+                    step()
+                except ActionFailed as error:
+                    failed.append(str(error))
+            self._aws.close()
         self._interruption.restore()
+        if failed:
+            raise CleanupFailed(" ".join(failed))
+
+    def _give_up(self) -> None:
+        """Close; what cannot be removed is told, and hides nothing of what came before."""
+        try:
+            self.close()
+        except CleanupFailed as error:
+            self._say(str(error))
 
     def _tell_keys(self) -> None:
         """The final listing: exactly the run's keys, which wait for their deletion."""
@@ -240,7 +250,7 @@ class HardwareTarget(Lacking):
             if state != PENDING:
                 failed.append(f"{arn} is {state}, not {PENDING}")
         if failed:
-            raise CleanupFailed(f"Keys that cost money are left: {'; '.join(failed)}")
+            raise CleanupFailed(f"Keys that cost money are left: {'; '.join(failed)}.")
 
     def _the_dialler(self) -> Dialler:
         if self._dialler is None:
