@@ -52,10 +52,11 @@ def seconds(counts: Counts) -> float:
 
 
 def dollars(counts: Counts) -> float:
-    """What all of it may cost: instances and keys are billed by the hour begun."""
-    hours = math.ceil(seconds(counts) / 3600)
+    """What all of it may cost: instances are billed by the second, keys by the hour begun."""
+    exact = seconds(counts) / 3600
+    hours = math.ceil(exact)
     return (
-        hours * INSTANCE_DOLLARS_PER_HOUR
+        exact * INSTANCE_DOLLARS_PER_HOUR
         + counts.keys * hours * KEY_DOLLARS_PER_HOUR
         + counts.requests * REQUEST_DOLLARS
     )
@@ -70,7 +71,7 @@ def as_text(counts: Counts) -> Iterator[str]:
         f"{counts.waited_seconds:.0f} seconds that scenarios let pass"
     )
     yield (
-        f"cost  about ${dollars(counts):.2f}: an m6i.xlarge by the hour, {counts.keys} keys by the "
-        f"hour until they are scheduled for deletion, {counts.requests} requests to KMS"
+        f"cost  about ${dollars(counts):.2f}: an m6i.xlarge for that time, {counts.keys} keys by "
+        f"the hour until they are scheduled for deletion, {counts.requests} requests to KMS"
     )
     yield "Guessed: no run on hardware has been measured, and prices are those of us-east-1, 2025."

@@ -51,7 +51,7 @@ class HostTarget(Lacking):
         settings: Settings | None = None,
     ) -> None:
         # No region is asked for, and AWS is not either.
-        self._settings = settings or settings_from({"AWS_REGION": "none"}, folder=folder)
+        self._settings = settings or settings_from({}, folder=folder)
         self._interruption = Interruption(say)
         real = RealActions(Aws(self._settings.region), self._interruption, _no_waiting)
         self._actions = actions or real

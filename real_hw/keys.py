@@ -13,7 +13,8 @@ from contextlib import suppress
 
 from real_hw.actions import ActionFailed, Actions, Call, CallRefused
 from real_hw.aws import Caller
-from real_hw.settings import DELETION_DAYS, RUN_TAG, Settings
+from real_hw.permissions import RUN_TAG
+from real_hw.settings import DELETION_DAYS, Settings
 from real_hw.settle import Settling
 from real_hw.undo import Entry, Ledger
 from scenarios.target import Members, Statement

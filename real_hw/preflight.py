@@ -19,15 +19,21 @@ _SECONDS = 60.0
 
 
 def preflight(
-    actions: Actions, options: Sequence[str], say: Callable[[str], None]
+    actions: Actions, options: Sequence[str], say: Callable[[str], None], *, region: str = ""
 ) -> Mapping[str, Any]:
-    """What the doctor found. Raises TargetUnavailable with the full list of what is missing."""
+    """What the doctor found. Raises TargetUnavailable with the full list of what is missing.
+
+    `region` is that of the run, if one is set.
+    """
+    # The run's clients are told it; boto3 by itself reads the one variable, other SDKs the other.
+    variables = {"AWS_REGION": region, "AWS_DEFAULT_REGION": region} if region else {}
     command = Command(
         (*attested_kms(), "doctor", *options, "--json"),
         "whether everything is there, before anything is made",
         "docs/reference/doctor.md",
         Finished(0, json.dumps(_STAND_IN), ""),
         seconds=_SECONDS,
+        environment=variables,
     )
     try:
         finished = actions.run(command)

@@ -13,7 +13,7 @@ from typing import Any
 
 from real_hw.actions import Actions, Call, CallRefused
 from real_hw.keys import PENDING
-from real_hw.settings import RUN_TAG
+from real_hw.permissions import RUN_TAG
 
 _TAGGING = "Resource Groups Tagging API Reference, GetResources"
 _WAITING = frozenset({PENDING, "PendingReplicaDeletion"})

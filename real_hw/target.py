@@ -46,6 +46,11 @@ from scenarios.target import (
 
 Say = Callable[[str], None]
 
+_NO_REGION = (
+    "No AWS region is set, so it is not known where keys would be made. Set AWS_REGION to the one "
+    "in which this instance runs."
+)
+
 
 class HardwareTarget(Lacking):
     """A real parent instance. Use as a context manager, or `close` it.
@@ -105,7 +110,10 @@ class HardwareTarget(Lacking):
             self._interruption.install()
         try:
             with self._progress.step("looking whether everything is there"):
-                report = preflight(self._actions, ("--hardware", "--patience", "10"), self._say)
+                options = ("--hardware", "--patience", "10")
+                region = self._settings.region
+                report = preflight(self._actions, options, self._say, region=region)
+            self._check_region()
             self._caller = self._ask_caller()
             self._begin(report)
         except ActionFailed as error:
@@ -114,6 +122,10 @@ class HardwareTarget(Lacking):
         except BaseException:
             self._give_up()
             raise
+
+    def _check_region(self) -> None:
+        if not self._settings.region and not self._is_planned:
+            raise TargetUnavailable(_NO_REGION)
 
     def _begin(self, report: Mapping[str, object]) -> None:
         self._actions.make_folder(self._settings.folder, "the run's ledger, logs and consoles")
