@@ -51,7 +51,8 @@ class HardwareTarget(Lacking):
     """A real parent instance. Use as a context manager, or `close` it.
 
     `launcher` stands before the words of each program that dials or listens on vsock, `wait` lets
-    seconds pass and `clock` tells them, `say` takes lines of progress. Raises TargetUnavailable,
+    seconds pass and `clock` tells them, `say` takes lines of progress; with `takes_signals` SIGINT,
+    SIGTERM and SIGHUP are its own until it is closed. Raises TargetUnavailable,
     with everything that is missing, before anything is made.
     """
 
@@ -78,6 +79,7 @@ class HardwareTarget(Lacking):
         settings: Settings | None = None,
         folder: Path | None = None,
         actions: Actions | None = None,
+        takes_signals: bool = True,
     ) -> None:
         settings = settings or settings_from(folder=folder)
         self._settings = replace(settings, launcher=tuple(launcher) or settings.launcher)
@@ -85,7 +87,6 @@ class HardwareTarget(Lacking):
         self._progress = Progress(self._say, clock)
         self._interruption = Interruption(self._say)
         self._aws = Aws(self._settings.region)
-        self._is_planned = isinstance(actions, PlannedActions)
         self._actions = actions or RealActions(self._aws, self._interruption, wait)
         self._settling = Settling(self._actions, clock)
         self._ledger = Ledger(self._actions, self._settings.ledger, self._interruption, self._say)
@@ -98,11 +99,11 @@ class HardwareTarget(Lacking):
         self._broken: ActionFailed | None = None
         self._is_open = True
         self._keys: Keys | None = None
+        if takes_signals:
+            self._interruption.install()
         self._open()
 
     def _open(self) -> None:
-        if not self._is_planned:
-            self._interruption.install()
         try:
             with self._progress.step("looking whether everything is there"):
                 report = preflight(self._actions, ("--hardware", "--patience", "10"), self._say)
@@ -296,7 +297,9 @@ def planned(actions: PlannedActions, *, folder: Path | None = None) -> HardwareT
     settings = settings_from(environment, folder=folder)
     run_id = "attested-kms-RUN"
     settings = replace(settings, run_id=run_id, folder=settings.folder.with_name(run_id))
-    return HardwareTarget(settings=settings, actions=actions, say=lambda _: None)
+    return HardwareTarget(
+        settings=settings, actions=actions, say=lambda _: None, takes_signals=False
+    )
 
 
 def _facts_of(report: Mapping[str, object]) -> dict[str, str]:
