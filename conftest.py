@@ -117,10 +117,7 @@ def pytest_configure(config: pytest.Config) -> None:
             "evidence, so it is not recorded; it is among the results (--results)."
         )
     if dry_run.is_asked(config):
-        told = _results(config) / "sim.json"
-        config.pluginmanager.register(
-            dry_run.DryRun(config, scenario_id, evidence, _calls_of_kms, told)
-        )
+        config.pluginmanager.register(_telling(config))
     world = _world() if _chosen(config) == "rehearsal" else None
     if world is not None and config.getoption("--records") is None:
         config.option.records = Path(world["records"])
@@ -250,6 +247,12 @@ def _chosen(config: pytest.Config) -> str:
     return "sim" if dry_run.is_asked(config) else str(config.getoption("--target"))
 
 
+def _telling(config: pytest.Config) -> dry_run.DryRun:
+    """What tells of a run on hardware."""
+    results = _results(config) / "sim.json"
+    return dry_run.DryRun(config, scenario_id, evidence, _calls_of_kms, results)
+
+
 def _calls_of_kms() -> Sequence[Any]:
     """What the simulator's KMS was asked since the last time."""
     if _suite.target is None:
@@ -308,6 +311,9 @@ def session_target(request: pytest.FixtureRequest) -> Iterator[Target]:
     with _ended_by_sigterm():
         try:
             options = _options_of_target(chosen, request.config)
+            if TARGETS[chosen] == TARGETS["hardware"]:
+                for line in _telling(request.config).estimate(request.session.items):
+                    options["say"](line)
             target: Target = getattr(importlib.import_module(module), name)(**options)
         except TargetUnavailable as error:
             pytest.exit(str(error), returncode=1)

@@ -156,6 +156,17 @@ class DryRun:
         opening = partial(target.planned, folder=self._results.absolute().parent / "runs")
         return plan.plan(opening, self._scenarios, plan.read_results(self._results))
 
+    def estimate(self, items: Sequence[pytest.Item]) -> Iterator[str]:
+        """Time and cost of running these, as far as they can be told beforehand."""
+        from real_hw import estimate, plan
+
+        results = plan.read_results(self._results)
+        if isinstance(results, str):
+            yield f"time and cost cannot be estimated. {results}"
+            return
+        self._scenarios = list(self._collected(items))
+        yield from estimate.as_text(self._plan().counts)
+
     def _write(self, terminalreporter: pytest.TerminalReporter, path: Path, text: str) -> None:
         try:
             path.write_text(text, encoding="utf-8")

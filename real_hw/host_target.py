@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from real_hw import nitro_cli
-from real_hw.actions import ActionFailed, Actions, Command
+from real_hw.actions import ActionFailed, Actions
 from real_hw.aws import Aws
 from real_hw.doing import RealActions
 from real_hw.image import Images
@@ -25,7 +25,6 @@ from real_hw.settings import Settings, settings_from
 from real_hw.undo import Ledger
 from scenarios.target import (
     Capability,
-    Finished,
     ParentInstance,
     TargetUnavailable,
 )
@@ -74,14 +73,7 @@ class HostTarget(Lacking):
             raise
 
     def _open(self) -> None:
-        version = Command(
-            (nitro_cli.PROGRAM, "--version"),
-            "whether the package is there, and for records",
-            nitro_cli.SOURCE,
-            Finished(0, "Nitro CLI 0.0.0\n", ""),
-        )
-        told = nitro_cli.succeeded(self._actions, version).stdout.split()
-        self._version = told[-1] if told else "unknown"
+        self._version = nitro_cli.version(self._actions)
         self._actions.make_folder(self._settings.folder, "the run's ledger")
         entry = self._ledger.begin(
             "folder", lambda _: self._actions.remove(self._settings.work, "images go")

@@ -87,6 +87,18 @@ def answer(actions: Actions, command: Command) -> Any:
         ) from error
 
 
+def version(actions: Actions) -> str:
+    """The version, such as `1.4.4`. Raises NitroCliFailed, ActionFailed."""
+    command = Command(
+        (PROGRAM, "--version"),
+        "for the records of this run, and whether the package is there",
+        SOURCE,
+        Finished(0, "Nitro CLI 0.0.0\n", ""),
+    )
+    told = succeeded(actions, command).stdout.split()
+    return told[-1] if told else "unknown"
+
+
 def enclaves(actions: Actions, why: str) -> list[Mapping[str, Any]]:
     """The enclaves of this instance, as describe-enclaves tells them."""
     told = answer(

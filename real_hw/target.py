@@ -125,14 +125,8 @@ class HardwareTarget(Lacking):
         entry.made(str(self._settings.work))
         self._facts |= _facts_of(report)
         self._facts |= {"region": self._settings.region, "kernel": platform.release()}
-        version = Command(
-            (nitro_cli.PROGRAM, "--version"),
-            "for the records of this run",
-            nitro_cli.SOURCE,
-            Finished(0, "Nitro CLI 0.0.0\n", ""),
-        )
-        told = nitro_cli.succeeded(self._actions, version).stdout.split()
-        self._facts["nitro_cli"] = told[-1] if told else "unknown"
+        if "nitro_cli" not in self._facts:
+            self._facts["nitro_cli"] = nitro_cli.version(self._actions)
         self._keys = Keys(self._actions, self._settings, self._ledger, self._settling, self._caller)
         self.kms = HardwareKms(self._actions, self._settling)
 

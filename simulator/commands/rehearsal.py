@@ -91,6 +91,8 @@ def run(options: argparse.Namespace) -> int:
     if not words:
         raise CommandFailed("say what to run: attested-kms rehearsal -- PROGRAM", exit_code=_USAGE)
     wanted = _wanted(options)
+    if sys.platform != "linux":
+        return _skip(options, "only Linux on x86_64 can lay an instance over itself.")
     from simulator.images import BadImage
     from simulator.machine.making import CannotMake
     from simulator.nitro_cli.connection import BrokerUnreachable

@@ -51,7 +51,8 @@ class Account:
             return found(asked, request_id)
         if asked.service in ("ec2", "tagging"):
             text = f"{asked.operation} is not served here [attested-kms: real AWS has it]"
-            return errors.error(asked.service, "UnknownOperationException", text, 400, request_id)
+            code = "InvalidAction" if asked.service == "ec2" else "UnknownOperationException"
+            return errors.error(asked.service, code, text, 400, request_id)
         return None
 
     def _simulate(self, asked: Asked, request_id: str) -> Answer:

@@ -32,12 +32,11 @@ def run(options: argparse.Namespace) -> int:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     from nsm_fake import EnclaveIdentity, NitroSecurityModule, NsmPki
-    from simulator.clock import SimulatedClock
+    from nsm_fake.clock import system_clock
 
-    clock = SimulatedClock()
     pcrs = [_digest(getattr(options, f"pcr{index}"), index) for index in range(3)]
-    identity = EnclaveIdentity.create(clock=clock, pcr0=pcrs[0], pcr1=pcrs[1], pcr2=pcrs[2])
-    module = NitroSecurityModule(identity, NsmPki(), clock)
+    identity = EnclaveIdentity.create(clock=system_clock, pcr0=pcrs[0], pcr1=pcrs[1], pcr2=pcrs[2])
+    module = NitroSecurityModule(identity, NsmPki(), system_clock)
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
     spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     asked = {"Attestation": {"user_data": None, "nonce": None, "public_key": spki}}
