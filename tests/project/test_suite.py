@@ -79,10 +79,14 @@ def test_a_scenario_that_declares_too_little_stops_the_run(
     assert "Traceback" not in result.stderr + result.stdout
 
 
-def test_the_hardware_target_says_in_a_sentence_that_it_is_not_there(tmp_path: Path) -> None:
+def test_the_hardware_target_says_in_a_sentence_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
     result = pytest_in(ROOT, "scenarios", "--target", "hardware", "--results", str(tmp_path))
     assert result.returncode == 1
-    assert "The hardware target is not there yet" in result.stdout
+    assert "No AWS region is set, so it is not known where keys would be made" in result.stdout
     assert "Traceback" not in result.stdout
 
 
