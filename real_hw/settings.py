@@ -34,6 +34,7 @@ class Settings:
 
     run_id: str
     region: str
+    """Empty where none is set: the preflight has more to say then."""
     folder: Path
     """The run's own: its ledger, logs and consoles stay there, its folder `work` does not."""
     launcher: tuple[str, ...] = ()
@@ -74,23 +75,13 @@ def settings_from(
     run_id = new_run_id()
     return Settings(
         run_id=run_id,
-        region=_region(environment),
+        region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "",
         folder=(folder or Path(gettempdir(), "attested-kms-runs")) / run_id,
         launcher=launcher,
         cpus=_number(environment, needs.CPUS_VARIABLE, CPUS),
         memory_mib=_number(environment, needs.MEMORY_VARIABLE, MEMORY_MIB),
         role_arn=environment.get("ATTESTED_KMS_ROLE_ARN") or None,
     )
-
-
-def _region(environment: Mapping[str, str]) -> str:
-    region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
-    if not region:
-        raise TargetUnavailable(
-            "No AWS region is set, so it is not known where keys would be made. Set AWS_REGION to "
-            "the one in which this instance runs."
-        )
-    return region
 
 
 def _number(environment: Mapping[str, str], name: str, default: int) -> int:

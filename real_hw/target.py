@@ -132,6 +132,11 @@ class HardwareTarget(Lacking):
         self.kms = HardwareKms(self._actions, self._settling)
 
     def _ask_caller(self) -> Caller:
+        if not self._settings.region:
+            raise ActionFailed(
+                "No AWS region is set, so it is not known where keys would be made. Set "
+                "AWS_REGION to the one in which this instance runs."
+            )
         account = "123456789012"
         stand_in = {"Account": account, "Arn": f"arn:aws:iam::{account}:role/ParentInstance"}
         call = Call(

@@ -256,8 +256,9 @@ def test_whose_role_it_is() -> None:
 
 
 def test_settings_of_the_environment() -> None:
+    nowhere = settings_from({})
     with pytest.raises(TargetUnavailable, match="Set AWS_REGION"):
-        settings_from({})
+        HardwareTarget(settings=nowhere, actions=Scripted(), say=print)
     with pytest.raises(TargetUnavailable, match="ATTESTED_KMS_ENCLAVE_CPUS is 'two'"):
         settings_from({"AWS_REGION": "eu-west-1", "ATTESTED_KMS_ENCLAVE_CPUS": "two"})
     told = settings_from({"AWS_DEFAULT_REGION": "eu-west-1", "ATTESTED_KMS_ENCLAVE_CPUS": "4"})
