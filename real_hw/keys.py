@@ -25,6 +25,7 @@ _ADMINISTRATION = (
 )
 """Managing and Encrypt; never Decrypt or GenerateDataKey. The simulator's target has the same."""
 PENDING = "PendingDeletion"
+_DISABLED = "Disabled"
 _FINAL_ATTEMPTS = 30
 _LOOKS = 4
 _LOOKS_FOR_KEY = 10
@@ -121,7 +122,9 @@ class Keys:
         self._by_policy = {policy: key for policy, key in self._by_policy.items() if key.arn != arn}
         self._actions.call(_disabling(arn, "the scenario wants a disabled key"))
         self._settling.changed(arn)
-        self._settling.settled(lambda: self._state(arn, "Disabled"), f"{arn} is disabled")
+        state = self._settling.settled(lambda: self._state(arn, _DISABLED), f"state of {arn}")
+        if state != _DISABLED:
+            raise ActionFailed(f"KMS took the disabling of {arn}, and says that it is {state}")
 
     def states(self) -> list[tuple[str, str]]:
         """Each key that was made and its state, for the end of a run."""

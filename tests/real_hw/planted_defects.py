@@ -109,7 +109,7 @@ DEFECTS = (
         "settle.py",
         "IN_A_ROW = 3",
         "IN_A_ROW = 1",
-        "decrypt_opens or wrong_pcr0",
+        "a_disabled_key",
     ),
     Defect(
         "a variable is not taken away",
