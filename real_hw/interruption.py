@@ -66,7 +66,7 @@ class Interruption:
 
     @contextmanager
     def undoing(self) -> Iterator[None]:
-        """Within the context, of undoing everything, signals are told to wait."""
+        """Within the context, of undoing, signals are told to wait; `check` raises it later."""
         before, self._undoing = self._undoing, True
         try:
             yield
@@ -75,10 +75,11 @@ class Interruption:
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         name = signal.Signals(number).name
-        if self._undoing or self._arrived is not None:
+        is_first = self._arrived is None
+        self._arrived = self._arrived or name
+        if self._undoing or not is_first:
             self._say(f"{name}: what the run made is being removed; please wait for its end")
             return
-        self._arrived = name
         if self._waits_for is not None:
             self._say(f"{name}: the run ends as soon as this has answered: {self._waits_for}")
             return

@@ -193,3 +193,4 @@ def scenario_parent(
     finally:
         with interruption.undoing():
             entry.undo()
+    interruption.check()

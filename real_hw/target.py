@@ -46,17 +46,13 @@ from scenarios.target import (
 
 Say = Callable[[str], None]
 
-_NO_REGION = (
-    "No AWS region is set, so it is not known where keys would be made. Set AWS_REGION to the one "
-    "in which this instance runs."
-)
-
 
 class HardwareTarget(Lacking):
     """A real parent instance. Use as a context manager, or `close` it.
 
     `launcher` stands before the words of each program that dials or listens on vsock, `wait` lets
-    seconds pass and `clock` tells them, `say` takes lines of progress. Raises TargetUnavailable,
+    seconds pass and `clock` tells them, `say` takes lines of progress; with `takes_signals` SIGINT,
+    SIGTERM and SIGHUP are its own until it is closed. Raises TargetUnavailable,
     with everything that is missing, before anything is made.
     """
 
@@ -83,6 +79,7 @@ class HardwareTarget(Lacking):
         settings: Settings | None = None,
         folder: Path | None = None,
         actions: Actions | None = None,
+        takes_signals: bool = True,
     ) -> None:
         settings = settings or settings_from(folder=folder)
         self._settings = replace(settings, launcher=tuple(launcher) or settings.launcher)
@@ -90,7 +87,6 @@ class HardwareTarget(Lacking):
         self._progress = Progress(self._say, clock)
         self._interruption = Interruption(self._say)
         self._aws = Aws(self._settings.region)
-        self._is_planned = isinstance(actions, PlannedActions)
         self._actions = actions or RealActions(self._aws, self._interruption, wait)
         self._settling = Settling(self._actions, clock)
         self._ledger = Ledger(self._actions, self._settings.ledger, self._interruption, self._say)
@@ -103,17 +99,16 @@ class HardwareTarget(Lacking):
         self._broken: ActionFailed | None = None
         self._is_open = True
         self._keys: Keys | None = None
+        if takes_signals:
+            self._interruption.install()
         self._open()
 
     def _open(self) -> None:
-        if not self._is_planned:
-            self._interruption.install()
         try:
             with self._progress.step("looking whether everything is there"):
                 options = ("--hardware", "--patience", "10")
                 region = self._settings.region
                 report = preflight(self._actions, options, self._say, region=region)
-            self._check_region()
             self._caller = self._ask_caller()
             self._begin(report)
         except ActionFailed as error:
@@ -122,10 +117,6 @@ class HardwareTarget(Lacking):
         except BaseException:
             self._give_up()
             raise
-
-    def _check_region(self) -> None:
-        if not self._settings.region and not self._is_planned:
-            raise TargetUnavailable(_NO_REGION)
 
     def _begin(self, report: Mapping[str, object]) -> None:
         self._actions.make_folder(self._settings.folder, "the run's ledger, logs and consoles")
@@ -143,6 +134,11 @@ class HardwareTarget(Lacking):
         self.kms = HardwareKms(self._actions, self._settling)
 
     def _ask_caller(self) -> Caller:
+        if not self._settings.region:
+            raise ActionFailed(
+                "No AWS region is set, so it is not known where keys would be made. Set "
+                "AWS_REGION to the one in which this instance runs."
+            )
         account = "123456789012"
         stand_in = {"Account": account, "Arn": f"arn:aws:iam::{account}:role/ParentInstance"}
         call = Call(
@@ -308,7 +304,9 @@ def planned(actions: PlannedActions, *, folder: Path | None = None) -> HardwareT
     settings = settings_from(environment, folder=folder)
     run_id = "attested-kms-RUN"
     settings = replace(settings, run_id=run_id, folder=settings.folder.with_name(run_id))
-    return HardwareTarget(settings=settings, actions=actions, say=lambda _: None)
+    return HardwareTarget(
+        settings=settings, actions=actions, say=lambda _: None, takes_signals=False
+    )
 
 
 def _facts_of(report: Mapping[str, object]) -> dict[str, str]:

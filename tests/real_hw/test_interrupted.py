@@ -133,6 +133,17 @@ def test_a_signal_waits_for_what_could_not_be_found_again() -> None:
     assert told[1].startswith("SIGINT")
 
 
+def test_a_signal_while_a_scenarios_enclave_is_ended_ends_the_run_afterwards() -> None:
+    def signalled(name: str) -> None:
+        if name == "remove scenario-files":
+            signal.raise_signal(signal.SIGTERM)
+
+    world = Scripted(before=signalled)
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        a_run(world)
+    assert world.left == []
+
+
 def test_a_boot_that_failed_is_not_tried_again() -> None:
     world = Scripted(fail={"nitro-cli build-enclave": ActionFailed("no docker")})
     target = HardwareTarget(settings=settings(), actions=world, say=world.told.append)
