@@ -64,20 +64,20 @@ def prepared() -> Sequence[Prepared]:
     return [Prepared(case, request, request.build()) for case, request in requests]
 
 
-def missed_by(rules: Sequence[Rule], cases: Sequence[Prepared]) -> list[str]:
+def missed_by(rules: Sequence[Rule], cases: Sequence[Prepared]) -> Iterator[str]:
     """The names of the cases that notice the change."""
     by_settings: dict[str, KmsFake] = {}
-    names = []
     for case in cases:
         settings = case.request.settings
-        kms = by_settings.setdefault(repr(settings), fake(rules, **settings))
-        if not case.holds_for(kms):
-            names.append(case.case.name)
-    return names
+        name = repr(settings)
+        if name not in by_settings:
+            by_settings[name] = fake(rules, **settings)
+        if not case.holds_for(by_settings[name]):
+            yield case.case.name
 
 
 def test_the_table_as_it_is_passes(prepared: Sequence[Prepared]) -> None:
-    assert missed_by(RULES, prepared) == []
+    assert list(missed_by(RULES, prepared)) == []
 
 
 @pytest.mark.timeout(240)
@@ -86,15 +86,15 @@ def test_every_change_of_the_table_is_noticed(
 ) -> None:
     lines, survivors = [], []
     for mutant in mutants():
-        names = missed_by(mutant.rules, prepared)
-        shown = f"{len(names):3}  {names[0]}" if names else "  0  survives"
-        if not names:
+        # The first is enough: all of them take a minute.
+        shown = next(missed_by(mutant.rules, prepared), None)
+        if shown is None:
             survivors.append(mutant)
-            shown += ", its order is marked unknown" if mutant.may_survive else ""
+            shown = "survives" + (", its order is marked unknown" if mutant.may_survive else "")
         lines.append(f"{mutant.name:75} {shown}")
     with capsys.disabled():  # The table belongs to the output of every run.
         print(
-            "\n\nchange of the rule table, how many cases notice it, the first of them",
+            "\n\nchange of the rule table, the first case that notices it",
             *lines,
             sep="\n",
         )

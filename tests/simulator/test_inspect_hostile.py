@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import example, given
 
 from kms_fake.envelope import ContentForm, seal
+from simulator.inspection import envelope
 from tests.simulator.inspected import (
     ROLE,
     SIMULATED,
@@ -97,6 +100,15 @@ def test_a_changed_document_is_not_authentic(data: bytes) -> None:
         assert inspect("-", *SIMULATED, stdin=data).code in {1, 2}
 
 
+@pytest.fixture(scope="module")
+def key_is_read_once() -> Iterator[None]:
+    """OpenSSL tests a key's primes whenever it is read: a fifth of a second each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(envelope, "private_key", functools.cache(envelope.private_key))
+        yield
+
+
+@pytest.mark.usefixtures("key_is_read_once")
 @given(data=(damaged(ENVELOPES) | anything).flatmap(wrapped))
 def test_no_envelope_ends_in_a_stack_trace(files: Path, data: bytes) -> None:
     assert run(data, "--cms", "--key", files / "key.pem") in {0, 1, 2}
