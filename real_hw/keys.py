@@ -132,8 +132,12 @@ class Keys:
 
     def _final_state(self, arn: str) -> str:
         """The state, asked for anew while KMS does not tell everywhere that the key will go."""
+        state = "unknown"
         for _ in range(_FINAL_ATTEMPTS):
-            state = self._state(arn, PENDING)
+            try:
+                state = self._state(arn, PENDING)
+            except CallRefused as error:  # That it is not known yet, too.
+                state = f"unknown ({error})"
             if state == PENDING:
                 break
             self._actions.wait(1.0, "until KMS tells of the deletion everywhere")
