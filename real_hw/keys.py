@@ -218,7 +218,7 @@ class Keys:
 def schedule_deletion(actions: Actions, arn: str) -> None:
     """Disable a key and schedule its deletion. Raises ActionFailed if it is not scheduled."""
     # To be found disabled, should somebody cancel the deletion; a disabled one is no less deleted.
-    with suppress(CallRefused):
+    with suppress(CallRefused, ActionFailed):
         actions.call(_disabling(arn, "nobody is to use the key any more"))
     call = Call(
         "kms",
