@@ -39,6 +39,14 @@ def test_each_fact_of_a_refusal_counts() -> None:
         assert (found.recorded, found.here) == (REFUSAL[member], other)
 
 
+def test_of_our_own_words_for_an_unknown_text_only_that_they_are_ours_counts() -> None:
+    mark = "[attested-kms: real text unknown, document.structure]"
+    one, other = (kms({**REFUSAL, "message": f"{n} bytes. {mark}"}) for n in (1, 2))
+    assert differences([one], [other]) == []
+    [found] = differences([kms(REFUSAL)], [one])
+    assert (found.member, found.recorded, found.here) == ("message", "no", mark)
+
+
 def test_a_call_that_was_refused_and_succeeds() -> None:
     members = [it.member for it in differences([kms(REFUSAL)], [kms(OPENED)])]
     assert members == ["outcome", "code", "message", "http_status"]
