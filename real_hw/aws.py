@@ -62,7 +62,7 @@ class Aws:
         except (BotoCoreError, OSError, ValueError) as error:
             raise ActionFailed(
                 f"{call.service} {call.operation} got no answer, so nothing is known of it: "
-                f"{error}. It was to find out or do this: {call.why}"
+                f"{str(error).rstrip('.')}. It was for this: {call.why}"
             ) from error
         response.pop("ResponseMetadata", None)
         members: Members = response

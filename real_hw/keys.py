@@ -132,7 +132,13 @@ class Keys:
 
     def states(self) -> list[tuple[str, str]]:
         """Each key that was made and its state, for the end of a run."""
-        return [(arn, self._until(arn, PENDING)) for arn in self.made]
+        return [(arn, self._final_state(arn)) for arn in self.made]
+
+    def _final_state(self, arn: str) -> str:
+        try:
+            return self._until(arn, PENDING)
+        except CallRefused as error:
+            return f"in an unknown state ({error})"
 
     def _until(self, arn: str, expected: str) -> str:
         """The state, asked for anew while KMS does not tell of the change."""

@@ -234,7 +234,7 @@ class HardwareTarget(Lacking):
             for step in (self._ledger.undo_all, self._tell_keys):
                 try:
                     step()
-                except ActionFailed as error:
+                except Exception as error:  # noqa: BLE001  # Whatever it is, the next must go on.
                     failed.append(str(error))
             self._aws.close()
         self._interruption.restore()

@@ -227,6 +227,21 @@ def test_a_key_that_stays_is_told() -> None:
         target.close()
 
 
+def test_a_key_that_kms_does_not_know_yet_is_looked_for_at_the_end() -> None:
+    answers = iter([CallRefused("NotFoundException", "Key is not there", 400)] * 2)
+
+    class Machine(Scripted):
+        def _call(self, call: Call) -> Any:
+            if call.operation == "DescribeKey" and (error := next(answers, None)):
+                raise error
+            return super()._call(call)
+
+    world = Machine()
+    with opened(world) as target:
+        target.key([ALLOW])
+    assert "key arn:aws:kms:eu-west-1:123456789012:key/key-1: PendingDeletion" in world.told
+
+
 def test_a_request_of_a_scenario_is_tried_once_and_its_refusal_is_passed_on() -> None:
     world = Scripted(fail={"kms Decrypt": CallRefused("X", "the text", 400)})
     with opened(world) as target:

@@ -155,7 +155,7 @@ class StubTarget:
     account_root = "arn:aws:iam::123456789012:root"
     beyond_the_contract = "seen"
 
-    def __init__(self, transport: str = "") -> None:
+    def __init__(self, **_: object) -> None:
         self.stands_on = "nothing at all"
         self.capabilities = frozenset(Capability) - {Capability.PASS_HOURS}
         self.kms: Kms = StubKms()

@@ -60,9 +60,11 @@ REFUSED = "area.refused.validation.json"
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
     """A folder with the suite's own files, a stub as each target, and five scenarios."""
-    for folder in ("scenarios", "simulator", "real_hw"):
+    for folder in ("scenarios", "simulator"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "__init__.py").touch()
+    # The root conftest has options of its.
+    shutil.copytree(ROOT / "real_hw", tmp_path / "real_hw")
     shutil.copy(ROOT / "conftest.py", tmp_path)
     for file in (ROOT / "scenarios").glob("*.py"):
         if not file.name.startswith(("test_", "conftest")):
