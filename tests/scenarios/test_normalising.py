@@ -31,7 +31,7 @@ KEY = "arn:aws:kms:us-east-1:123456789012:key/960930f7-63ae-4f4c-b853-62ad2bc734
         ("i-0123456789abcdef0-enc0123456789abcd and i-0123456789abcdef0", "<enclave-id> and "),
         ("Started enclave with enclave-cid: 16, memory: 512 MiB", "enclave-cid: <number>, memory"),
         ('"EnclaveCID": 16,\n  "ProcessID": 4711', '"EnclaveCID": <number>,\n  "ProcessID": <num'),
-        ("/var/log/nitro_enclaves/err2026-11-27T21:00:00.123+00:00.log", "/err<time>.log"),
+        ("/var/log/nitro_enclaves/err2026-01-27T21:00:00.123+00:00.log", "/err<time>.log"),
         ("[    0.123456] Linux version", "[<seconds>] Linux version"),
         ("/tmp/attested-kms-x_1/app.eif", "<temporary>/app.eif"),  # noqa: S108  # Text.
         ("from ip-10-0-0-1 (10.0.0.1), not 127.0.0.1", "from <host> (<address>), not 127.0.0.1"),

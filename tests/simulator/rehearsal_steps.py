@@ -83,14 +83,14 @@ def keys() -> dict[str, Any]:
     made = kms.create_key(Policy=policy("kms:*"), Tags=tags)["KeyMetadata"]
     key = made["KeyId"]
     told: dict[str, Any] = {"arn": made["Arn"]}
-    told["new"] = [said(lambda: kms.describe_key(KeyId=key)) for _ in range(3)]
+    told["new"] = [said(lambda: kms.describe_key(KeyId=key)) for _ in range(4)]
     blob = kms.encrypt(KeyId=key, Plaintext=b"secret")["CiphertextBlob"]
     told["plaintext"] = kms.decrypt(CiphertextBlob=blob)["Plaintext"].decode()
     kms.put_key_policy(KeyId=key, Policy=policy("kms:PutKeyPolicy", "kms:D*", "kms:Sch*"))
-    told["encrypt"] = [said(lambda: kms.encrypt(KeyId=key, Plaintext=b"x")) for _ in range(3)]
+    told["encrypt"] = [said(lambda: kms.encrypt(KeyId=key, Plaintext=b"x")) for _ in range(4)]
     told["enable"] = said(lambda: kms.enable_key(KeyId=key))
     kms.disable_key(KeyId=key)
-    told["decrypt"] = [said(lambda: kms.decrypt(CiphertextBlob=blob)) for _ in range(3)]
+    told["decrypt"] = [said(lambda: kms.decrypt(CiphertextBlob=blob)) for _ in range(4)]
     found = tagging.get_resources(TagFilters=[{"Key": "attested-kms:run", "Values": ["r1"]}])
     told["tagged"] = found["ResourceTagMappingList"]
     told["window"] = said(lambda: kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=6))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,12 +24,12 @@ def _ssm() -> Iterator[World]:
         yield made
 
 
-def is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def wait_until_gone(process: int) -> None:
+    """Returns once there is no such process: killed it ends a moment later."""
+    with suppress(ProcessLookupError):
+        while True:
+            os.kill(process, 0)
+            time.sleep(0.01)
 
 
 def test_a_script_is_killed_at_its_timeout(ssm: World) -> None:
@@ -38,7 +40,7 @@ def test_a_script_is_killed_at_its_timeout(ssm: World) -> None:
         137,
     )
     assert ended["StandardErrorContent"] == ""
-    assert not is_running(int(ended["StandardOutputContent"]))
+    wait_until_gone(int(ended["StandardOutputContent"]))
     (command,) = ssm.client.list_commands(CommandId=ended["CommandId"])["Commands"]
     assert (command["Status"], command["CompletedCount"], command["ErrorCount"]) == (
         *("TimedOut", 1),
@@ -61,7 +63,7 @@ def test_a_running_script_is_cancelled(ssm: World) -> None:
         *("Cancelled", "Cancelled"),
         137,
     )
-    assert not is_running(process)
+    wait_until_gone(process)
     (listed,) = ssm.client.list_commands(CommandId=command)["Commands"]
     assert (listed["Status"], listed["CompletedCount"], listed["ErrorCount"]) == ("Cancelled", 1, 0)
 
