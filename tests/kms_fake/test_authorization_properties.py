@@ -127,7 +127,7 @@ def decide(
     return denial
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(
     REQUESTS, KEY_POLICIES, IDENTITY_POLICIES, key_statements("Deny"), statements(st.just("Deny"))
 )
@@ -143,7 +143,7 @@ def test_one_more_deny_never_allows(
         assert decide(request, key_policy, [*identity, identity_deny]) is not None
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(REQUESTS, KEY_POLICIES, IDENTITY_POLICIES, key_statements("Allow"))
 def test_one_more_allow_never_denies(
     request: AccessRequest,
@@ -155,7 +155,7 @@ def test_one_more_allow_never_denies(
         assert decide(request, [*key_policy, key_allow], identity) is None
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(st.data(), REQUESTS, KEY_POLICIES, IDENTITY_POLICIES)
 def test_the_order_of_statements_never_matters(
     data: st.DataObject,
@@ -167,7 +167,7 @@ def test_the_order_of_statements_never_matters(
     assert decide(request, *shuffled) is decide(request, key_policy, identity)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(REQUESTS, KEY_POLICIES)
 def test_nothing_is_allowed_that_the_key_policy_does_not_let_in(
     request: AccessRequest, key_policy: list[dict[str, Any]]
@@ -181,7 +181,7 @@ def test_nothing_is_allowed_that_the_key_policy_does_not_let_in(
         }
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(REQUESTS, KEY_POLICIES)
 def test_without_identity_policies_only_the_key_policy_denies_explicitly(
     request: AccessRequest, key_policy: list[dict[str, Any]]
@@ -189,7 +189,7 @@ def test_without_identity_policies_only_the_key_policy_denies_explicitly(
     assert decide(request, key_policy, []) is not Denial.IDENTITY_EXPLICIT
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(REQUESTS, KEY_POLICIES, IDENTITY_POLICIES, CONDITIONS, st.data())
 def test_one_more_condition_of_an_allow_never_allows(
     request: AccessRequest,
@@ -215,7 +215,7 @@ def _new(condition: dict[str, Any], present: dict[str, Any]) -> dict[str, Any]:
     return {name: tests for name, tests in condition.items() if name not in present}
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(REQUESTS, KEY_POLICIES, IDENTITY_POLICIES, IDENTITY_POLICIES, IDENTITY_POLICIES)
 def test_limits_only_take_away(
     request: AccessRequest,
@@ -231,7 +231,7 @@ def test_limits_only_take_away(
         assert decide(request, key_policy, identity, boundary) is None
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(REQUESTS, KEY_POLICIES, IDENTITY_POLICIES, PRINCIPALS)
 def test_a_grant_never_denies_and_never_overrules_a_deny(
     request: AccessRequest,

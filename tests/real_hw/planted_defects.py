@@ -91,13 +91,6 @@ DEFECTS = (
         "bug_8_2",
     ),
     Defect(
-        "the leaf programs are not ended",
-        "leaves.py",
-        "            process.end()",
-        "            pass",
-        "bug_8_2",
-    ),
-    Defect(
         "debug PCRs taken from describe-enclaves",
         "enclaves.py",
         'return {int(index): digest.hex() for index, digest in answer["pcrs"].items()}',

@@ -173,6 +173,15 @@ def fabric(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _what_is_there_is_not_looked_at() -> Iterator[None]:
+    """The collector is quick in each test: what was imported stays out of it."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def _nothing_stays_in_this_process() -> Iterator[None]:
     # What another test has left to the collector must not go in the middle of this one.
