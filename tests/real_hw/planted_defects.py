@@ -131,8 +131,8 @@ DEFECTS = (
     Defect(
         "the first answer is believed",
         "settle.py",
-        "return self.settled(ask, what) if self.is_young else ask()",
-        "return ask()",
+        "        if not any(map(self._is_young, keys)):\n            return ask()\n",
+        "        return ask()\n",
         "decrypt_opens or wrong_pcr0",
     ),
     Defect(
