@@ -94,6 +94,7 @@ def run(options: argparse.Namespace) -> int:
     if sys.platform != "linux":
         return _skip(options, "only Linux on x86_64 can lay an instance over itself.")
     from simulator.images import BadImage
+    from simulator.machine.configuration import BadConfiguration
     from simulator.machine.making import CannotMake
     from simulator.nitro_cli.connection import BrokerUnreachable
     from simulator.nitro_cli.places import FolderRefused
@@ -105,6 +106,8 @@ def run(options: argparse.Namespace) -> int:
                 return _run(options, made, words)
             finally:
                 _keep_log(options, made)
+    except BadConfiguration as error:
+        raise CommandFailed(str(error), exit_code=_USAGE) from error
     except (BadImage, CannotMake, BrokerUnreachable, FolderRefused) as error:
         raise CommandFailed(str(error)) from error
     except OSError as error:
@@ -113,10 +116,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _wanted(options: argparse.Namespace) -> Options:
+    from kms_fake.given_keys import is_region
     from simulator.rehearsal import faults
     from simulator.rehearsal.permissions import BadPolicy, RolePolicy, needed_policy, without
     from simulator.rehearsal.world import Options
 
+    if not is_region(options.region):
+        raise CommandFailed(
+            f"There is no Region {options.region}; give one such as us-east-1.", exit_code=_USAGE
+        )
     if options.late < 0:
         raise CommandFailed("--late takes a number from 0 on.", exit_code=_USAGE)
     try:

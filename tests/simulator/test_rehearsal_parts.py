@@ -103,6 +103,21 @@ def test_nothing_to_run_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert "say what to run" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("--instance-type", "m6i.large", "There is no instance type 'm6i.large' here."),
+        ("--region", "nowhere", "There is no Region nowhere"),
+        ("--late", "-1", "--late takes a number from 0 on"),
+    ],
+)
+def test_a_world_that_cannot_be_is_said(
+    option: str, value: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["rehearsal", option, value, "--", "true"]) == 2
+    assert capsys.readouterr().err.startswith(f"attested-kms rehearsal: {sentence}")
+
+
 def test_requests_of_both_protocols_are_read() -> None:
     def signed(service: str, **more: str) -> dict[str, str]:
         scope = f"Credential=ASIAX/20261127/us-east-1/{service}/aws4_request"
