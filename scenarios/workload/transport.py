@@ -16,6 +16,7 @@ import errno
 import fcntl
 import math
 import os
+import select
 import socket
 import struct
 import sys
@@ -53,6 +54,8 @@ SOCKET_PATH_MAX_BYTES = 103
 
 LOOPBACK_MODULE = Path("/sys/module/vsock_loopback")
 
+_LONGEST_WAIT_SECONDS = 1.0
+
 
 class TransportError(Exception):
     """What was tried, why it failed and what to do, in one line."""
@@ -69,6 +72,10 @@ class Listener:
     def accept(self) -> socket.socket:
         """The next connection, without a time limit; raises `TransportError`."""
         try:
+            # A signal that comes just before a wait, or to another thread, does not end the wait;
+            # Python hears it after, so the wait has an end.
+            while not select.select([self.server], [], [], _LONGEST_WAIT_SECONDS)[0]:
+                pass
             return self.server.accept()[0]
         except OSError as error:
             raise TransportError(f"cannot accept at {self.address}: {error}") from error

@@ -116,15 +116,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _wanted(options: argparse.Namespace) -> Options:
-    from kms_fake.given_keys import is_region
     from simulator.rehearsal import faults
     from simulator.rehearsal.permissions import BadPolicy, RolePolicy, needed_policy, without
     from simulator.rehearsal.world import Options
 
-    if not is_region(options.region):
-        raise CommandFailed(
-            f"There is no Region {options.region}; give one such as us-east-1.", exit_code=_USAGE
-        )
     if options.late < 0:
         raise CommandFailed("--late takes a number from 0 on.", exit_code=_USAGE)
     try:

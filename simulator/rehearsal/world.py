@@ -17,13 +17,14 @@ from moto.utilities.utils import get_partition
 
 from kms_fake import KmsFake
 from kms_fake.callers import default_principal
+from kms_fake.given_keys import is_region
 from kms_fake.http_server import on_a_thread
 from kms_fake.roots import root_from_der
 from nsm_fake import NsmPki
 from simulator.clock import SimulatedClock
 from simulator.environment import away_from_aws, without_aws
 from simulator.images.store import ImageStore
-from simulator.machine.configuration import Configuration
+from simulator.machine.configuration import BadConfiguration, Configuration
 from simulator.machine.files import replace_text
 from simulator.management import Managed, managing
 from simulator.nitro_cli.connection import BrokerUnreachable, is_answering, request
@@ -106,7 +107,9 @@ class World:
 
 @contextmanager
 def world(options: Options) -> Iterator[World]:
-    """Everything around a command, gone at the end. Raises CannotMake, BadImage and OSError."""
+    """Everything around a command, gone at the end. Raises CannotMake, BadImage,
+    BadConfiguration and OSError.
+    """
     with ExitStack() as stack:
         stack.enter_context(away_from_aws())
         folder = _folder(stack)
@@ -132,6 +135,10 @@ class _Services:
     """AWS, the metadata service and the management listener."""
 
     def __init__(self, options: Options, log: Path, stack: ExitStack) -> None:
+        if not is_region(options.region):
+            raise BadConfiguration(
+                f"There is no Region {options.region}; give one such as us-east-1."
+            )
         clock, pki = SimulatedClock(), NsmPki()
         fake = KmsFake([root_from_der(pki.root_certificate_der)], clock=clock)
         principal = default_principal(DEFAULT_ACCOUNT_ID, options.region)

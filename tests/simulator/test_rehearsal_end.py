@@ -38,7 +38,8 @@ import os, pathlib, shutil, signal, time
 told = []
 def tell(number, _):
     told.append(number)
-    print(signal.Signals(number).name, flush=True)
+    # Not print: the signal may come within one.
+    os.write(1, signal.Signals(number).name.encode() + b"\\n")
 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
     signal.signal(number, tell)
 import boto3, botocore.exceptions
