@@ -107,8 +107,9 @@ class World:
 
 @contextmanager
 def world(options: Options) -> Iterator[World]:
-    """Everything around a command, gone at the end. Raises CannotMake, BadImage,
-    BadConfiguration and OSError.
+    """Everything around a command, gone at the end.
+
+    Raises BadConfiguration, BadImage, CannotMake and OSError.
     """
     with ExitStack() as stack:
         stack.enter_context(away_from_aws())

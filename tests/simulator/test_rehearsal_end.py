@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,7 +81,8 @@ def test_each_thing_that_is_left_is_named(messy: Rehearsed) -> None:
 def test_nothing_of_the_world_is_there_afterwards(messy: Rehearsed) -> None:
     (process,) = messy.left["processes"]
     temporary = Path(messy.left["files"][1]).parents[1]
-    assert not Path(f"/proc/{process['pid']}").exists()
+    while Path(f"/proc/{process['pid']}").exists():
+        time.sleep(0.01)  # It has been killed, and ends a moment later.
     assert not temporary.exists()
     assert not Path("/etc/mine").exists()
 
