@@ -7,19 +7,17 @@ requests) is told apart from a refusal, which is an answer.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
-from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from real_hw.actions import ActionFailed, Call, CallRefused
-from scenarios.target import Members, NotSent, RawAnswer
+from scenarios.target import Members, NotSent
+from scenarios.target_parts import ask, kept_raw, send_as_it_stands
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 30
@@ -34,11 +32,6 @@ NO_ANSWERS = {
     "ThrottlingException": "AWS wants fewer requests a second",
 }
 """Codes that say nothing of what was asked."""
-# What boto3 wants before it makes a request at all.
-_REQUIRED: dict[str, Members] = {
-    "Decrypt": {"CiphertextBlob": b"any"},
-    "GenerateDataKey": {"KeyId": "any"},
-}
 
 
 class Aws:
@@ -53,8 +46,9 @@ class Aws:
         """The members of the response. Raises CallRefused, NotSent, ActionFailed."""
         try:
             client = self._client(call.service, call.attempts)
-            with _kept_raw(client, call):
-                response = _send(client, call) if call.as_it_stands else _ask(client, call)
+            send = send_as_it_stands if call.as_it_stands else ask
+            with kept_raw(client, call.operation, call.raw) if call.raw else nullcontext():
+                return send(client, call.operation, call.members)
         except ParamValidationError as error:
             raise NotSent(str(error)) from error
         except ClientError as error:
@@ -64,9 +58,6 @@ class Aws:
                 f"{call.service} {call.operation} got no answer, so nothing is known of it: "
                 f"{str(error).rstrip('.')}. It was for this: {call.why}"
             ) from error
-        response.pop("ResponseMetadata", None)
-        members: Members = response
-        return members
 
     def close(self) -> None:
         """Close the connections."""
@@ -121,48 +112,6 @@ def caller_of(identity: Members) -> Caller:
         partition = head.split(":")[1]
         arn = f"arn:{partition}:iam::{identity['Account']}:role/{names[0]}"
     return Caller(identity["Account"], arn)
-
-
-def _ask(client: Any, call: Call) -> dict[str, Any]:
-    response: dict[str, Any] = getattr(client, xform_name(call.operation))(**call.members)
-    return response
-
-
-def _send(client: Any, call: Call) -> dict[str, Any]:
-    """Send the JSON of the members as it stands, instead of what boto3 would have made."""
-    body = json.dumps(dict(call.members)).encode()
-
-    def replace_body(params: dict[str, Any], **_: object) -> None:
-        params["body"] = body
-
-    events, event = client.meta.events, f"before-call.{call.service}.{call.operation}"
-    events.register(event, replace_body)
-    try:
-        required = _REQUIRED[call.operation]
-        response: dict[str, Any] = getattr(client, xform_name(call.operation))(**required)
-    finally:
-        events.unregister(event, replace_body)
-    return response
-
-
-@contextmanager
-def _kept_raw(client: Any, call: Call) -> Iterator[None]:
-    """Within the context the answer goes to `raw` of the call, too."""
-    take = call.raw
-    if take is None:
-        yield
-        return
-
-    def keep(response_dict: Mapping[str, Any], **_: object) -> None:
-        body = response_dict["body"].decode(errors="replace")
-        take(RawAnswer(response_dict["status_code"], body))
-
-    events, event = client.meta.events, f"before-parse.{call.service}.{call.operation}"
-    events.register(event, keep)
-    try:
-        yield
-    finally:
-        events.unregister(event, keep)
 
 
 def _refusal(call: Call, error: ClientError) -> CallRefused | ActionFailed:

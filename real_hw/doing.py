@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -61,11 +61,9 @@ class RealProcess:
         """Its answer."""
         self._asked += 1
         message = {**question.message, "id": self._asked}
-        try:
+        with suppress(OSError):  # It has ended, and there will be no answer.
             _pipe(self._process.stdin).write(json.dumps(message).encode() + b"\n")
             _pipe(self._process.stdin).flush()
-        except OSError:
-            pass  # It has ended, and there will be no answer.
         deadline = time.monotonic() + question.seconds
         while line := self._line(deadline):
             told: Mapping[str, Any] = json.loads(line)

@@ -21,14 +21,11 @@ from real_hw.undo import Entry, Ledger
 from scenarios.target import (
     Finished,
     KmsError,
-    Members,
     NotSent,
     Opened,
-    Opener,
-    PublicKeyForm,
-    RecipientMembers,
     Refused,
 )
+from scenarios.target_parts import ProgramEnclave
 from scenarios.workload import messages
 
 BOOT_SECONDS = 300.0
@@ -54,22 +51,13 @@ class Running:
     entry: Entry
 
 
-class HardwareEnclave:
+class HardwareEnclave(ProgramEnclave):
     """The enclave program, spoken to at its control port."""
 
     def __init__(self, dialler: Dialler, settling: Settling, running: Running) -> None:
         self._dialler = dialler
         self._settling = settling
         self.running = running
-
-    @property
-    def pcrs(self) -> Mapping[int, str]:
-        """The PCRs of its attestation document, as the NSM tells them.
-
-        Never those of describe-enclaves, which shows the image's in debug mode too.
-        """
-        answer = self._ask({"command": "describe"})
-        return {int(index): digest.hex() for index, digest in answer["pcrs"].items()}
 
     def wait_until_ready(self) -> None:
         """Return when its program answers. Raises ActionFailed."""
@@ -85,49 +73,27 @@ class HardwareEnclave:
             return None
         return hashlib.sha256(root).hexdigest()
 
-    def attest(
-        self,
-        *,
-        public_key: PublicKeyForm = PublicKeyForm.SPKI,
-        user_data: bytes | None = None,
-        nonce: bytes | None = None,
-    ) -> bytes:
-        """A fresh attestation document."""
-        request = {"user_data": user_data, "nonce": nonce, "public_key": public_key.value}
-        document: bytes = self._ask({"command": "attest", **request})["document"]
-        return document
-
-    def run(
-        self,
-        operation: str,
-        members: Members,
-        *,
-        recipient: RecipientMembers | None = None,
-        send_recipient: bool = True,
-        public_key: PublicKeyForm = PublicKeyForm.SPKI,
-        opener: Opener = Opener.CMS,
-    ) -> Opened | KmsError | Refused:
-        """Call KMS from inside the enclave and open what comes back."""
-        request = {
-            "command": "run",
-            "operation": operation,
-            "members": dict(members),
-            "recipient": dict(recipient or {}),
-            "send_recipient": send_recipient,
-            "public_key": public_key.value,
-            "opener": opener.value,
-        }
-        what = f"{operation} by the enclave"
-        return self._settling.believed(lambda: self._run(request), what, members)
-
     def _run(self, request: Mapping[str, Any]) -> Opened | KmsError | Refused:
-        try:
-            answer = self._ask(request)
-        except messages.AnswerError as error:
-            return _kms_error(error)
-        if answer["outcome"] == "opened":
-            return Opened(answer["plaintext"], answer["response"])
-        return Refused(answer["reason"], answer["detail"], answer["response"])
+        once = super()._run
+        what = f"{request['operation']} by the enclave"
+        return self._settling.believed(lambda: once(request), what, request["members"])
+
+    def _refusal(self, error: messages.AnswerError) -> KmsError:
+        if error.kind is messages.Kind.KMS and error.http_status is not None:
+            if error.code in NO_ANSWERS:
+                raise ActionFailed(
+                    f"the host proxy's call is no answer to build on: {NO_ANSWERS[error.code]} "
+                    f"({error.code}: {error.message})"
+                )
+            return KmsError(error.code, error.message, error.http_status)
+        if error.kind is messages.Kind.CLIENT and error.code == "ParamValidationError":
+            raise NotSent(error.message)
+        who = (
+            "the host proxy got no answer of KMS"
+            if error.kind is messages.Kind.CLIENT
+            else error.kind
+        )
+        raise ActionFailed(f"{who}, so nothing is known: {error.code}: {error.message}")
 
     def _ask(self, request: Mapping[str, Any], *, patience: float = 0.0) -> dict[str, Any]:
         command = request["command"]
@@ -143,23 +109,6 @@ class HardwareEnclave:
             return messages.result_of(answer)
         except ValueError as error:
             raise ActionFailed(f"the enclave program's answer is none: {error}") from error
-
-
-def _kms_error(error: messages.AnswerError) -> KmsError:
-    """The refusal of KMS, exactly as the proxy passed it on. Raises if it is none of KMS."""
-    if error.kind is messages.Kind.KMS and error.http_status is not None:
-        if error.code in NO_ANSWERS:
-            raise ActionFailed(
-                f"the host proxy's call is no answer to build on: {NO_ANSWERS[error.code]} "
-                f"({error.code}: {error.message})"
-            )
-        return KmsError(error.code, error.message, error.http_status)
-    if error.kind is messages.Kind.CLIENT and error.code == "ParamValidationError":
-        raise NotSent(error.message)
-    who = (
-        "the host proxy got no answer of KMS" if error.kind is messages.Kind.CLIENT else error.kind
-    )
-    raise ActionFailed(f"{who}, so nothing is known: {error.code}: {error.message}")
 
 
 class Enclaves:

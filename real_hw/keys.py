@@ -7,7 +7,6 @@ policies get one key within a run, for each costs money and time to settle.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
@@ -18,13 +17,9 @@ from real_hw.settings import DELETION_DAYS, Settings
 from real_hw.settle import Settling
 from real_hw.undo import Entry, Ledger
 from scenarios.target import Members, Statement
+from scenarios.target_parts import key_policy
 
 _API = "AWS KMS API Reference"
-_ADMINISTRATION = (
-    *("kms:Create*", "kms:Describe*", "kms:Enable*", "kms:Disable*", "kms:Get*", "kms:List*"),
-    *("kms:Put*", "kms:Update*", "kms:ScheduleKeyDeletion", "kms:Encrypt"),
-)
-"""Managing and Encrypt; never Decrypt or GenerateDataKey. The simulator's target has the same."""
 PENDING = "PendingDeletion"
 DISABLED = "Disabled"
 NOT_YET = "NotFoundException"
@@ -38,22 +33,6 @@ _TAGGING_API = "Resource Groups Tagging API Reference"
 def id_of(arn: str) -> str:
     """The key's id in its ARN."""
     return arn.rpartition("/")[2]
-
-
-def policy_text(caller: Caller, statements: Sequence[Statement]) -> str:
-    """The key policy: the administrator statement, and the scenario's.
-
-    The role is named beside the root user: with the latter alone IAM decides, whose conditions on
-    the run's tag may take minutes to be met (see `real_hw.permissions`).
-    """
-    administrator = {
-        "Sid": "Administrator",
-        "Effect": "Allow",
-        "Principal": {"AWS": [caller.account_root, caller.arn]},
-        "Action": list(_ADMINISTRATION),
-        "Resource": "*",
-    }
-    return json.dumps({"Version": "2012-10-17", "Statement": [administrator, *statements]})
 
 
 class HardwareKey:
@@ -95,7 +74,9 @@ class Keys:
 
     def key(self, statements: Sequence[Statement]) -> HardwareKey:
         """A key with the administrator statement and `statements`."""
-        policy = policy_text(self._caller, statements)
+        # The role stands beside the root user: with the latter alone IAM decides, whose conditions
+        # on the run's tag may take minutes to be met (see `real_hw.permissions`).
+        policy = key_policy([self._caller.account_root, self._caller.arn], statements)
         if policy in self._by_policy:
             key = self._by_policy[policy]
             self._shared.add(key.arn)

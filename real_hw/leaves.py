@@ -34,7 +34,7 @@ def start_leaf(
 
     `words` are a module and its arguments, or the leash and these.
     """
-    module = next(word for word in words if word.startswith("scenarios."))
+    *_, module = (word for word in words if word.startswith("scenarios."))
     name = module.rpartition(".")[2]
     command = Command(python_module(settings.launcher, *words), why, _SOURCE)
     started: list[Process] = []
@@ -52,7 +52,7 @@ def start_leaf(
 def start_proxy(actions: Actions, ledger: Ledger, settings: Settings) -> Process:
     """The host proxy, which calls KMS for the enclave."""
     words = (
-        *("real_hw.leash", "scenarios.workload.kms_proxy_host"),
+        *("scenarios.workload.leash", "scenarios.workload.kms_proxy_host"),
         *("--port", str(PROXY_PORT), "--region", settings.region),
     )
     why = "the host proxy calls KMS for the enclave, with the role of the instance"

@@ -19,30 +19,12 @@ from real_hw.leaves import Dialler
 from real_hw.settings import Settings
 from real_hw.undo import Entry, Ledger
 from scenarios.target import Finished
+from scenarios.workload.parent_programs import PROGRAMS
 
 PATIENCE_SECONDS = 60.0
 COMMAND_SECONDS = 600.0
 """Of a scenario's nitro-cli: it may wait for a boot or build an image."""
 
-_HELLO = """#!/usr/bin/python3 -ES
-import base64, socket
-import app
-
-listener = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
-listener.bind((app.ANY_CID, app.PORT))
-listener.listen()
-print("hello", flush=True)
-while True:
-    connection, _ = listener.accept()
-    with connection, connection.makefile("rb") as lines:
-        key = base64.b64decode(lines.readline())
-        asked = app.ATTEST[:-1] + b"\\x59" + len(key).to_bytes(2, "big") + key
-        answer, _ = app.read_cbor(app.ask_nsm(asked))
-        connection.sendall(base64.b64encode(answer["Attestation"]["document"]) + b"\\n")
-"""
-_ONCE = """#!/usr/bin/python3 -ES
-print("once", flush=True)
-"""
 _SCENARIO = "the scenario's own command"
 
 
@@ -69,7 +51,7 @@ class ScenarioImages:
 
     def _write(self) -> Path:
         folder = self._images.write_sample("scenario")
-        for name, text in {"hello": _HELLO, "once": _ONCE}.items():
+        for name, text in PROGRAMS.items():
             why = f"the program /{name} of the scenarios' images"
             self._actions.write(folder / "rootfs" / name, text, why, mode=0o755)
         written = self._actions.read(folder / "Dockerfile", "FROM scratch\nCOPY rootfs/ /\n")

@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from scenarios.target import Finished
+from scenarios.workload.parent_programs import PROGRAMS
 from simulator.images.sample import write_sample
 from simulator.images.store import ImageStore
 from simulator.machine.configuration import Configuration
@@ -31,26 +32,6 @@ _MEMORY_MIB = 512
 _HOME = "/home/ec2-user"
 _SECONDS = 60.0
 _PAUSE_SECONDS = 0.02
-
-_HELLO = """#!/usr/bin/python3 -ES
-import base64, socket
-import app
-
-listener = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
-listener.bind((app.ANY_CID, app.PORT))
-listener.listen()
-print("hello", flush=True)
-while True:
-    connection, _ = listener.accept()
-    with connection, connection.makefile("rb") as lines:
-        key = base64.b64decode(lines.readline())
-        asked = app.ATTEST[:-1] + b"\\x59" + len(key).to_bytes(2, "big") + key
-        answer, _ = app.read_cbor(app.ask_nsm(asked))
-        connection.sendall(base64.b64encode(answer["Attestation"]["document"]) + b"\\n")
-"""
-_ONCE = """#!/usr/bin/python3 -ES
-print("once", flush=True)
-"""
 
 
 class SimulatedParent:
@@ -184,7 +165,7 @@ class ParentInstances:
         make(machine.path, self._configuration, Installation(memory_mib=_MEMORY_MIB, cpus=_CPUS))
         sample = Path(temporary, "sample")
         write_sample(sample)
-        for name, text in {"hello": _HELLO, "once": _ONCE}.items():
+        for name, text in PROGRAMS.items():
             program = sample / "rootfs" / name
             program.write_text(text, encoding="ascii")
             program.chmod(0o755)

@@ -46,7 +46,7 @@ class Program:
         # A file, not a pipe: nobody reads it while the program runs, and a full pipe stops it.
         self._errors = TemporaryFile()  # noqa: SIM115  # `close` closes it.
         self._process = subprocess.Popen(  # noqa: S603  # Our own module, no shell.
-            [sys.executable, "-m", "simulator.leash", module, *arguments],
+            [sys.executable, "-m", "scenarios.workload.leash", module, *arguments],
             env={**without_aws(os.environ), **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -7,7 +7,6 @@ enclave program and the host proxy are processes of their own that find each oth
 from __future__ import annotations
 
 import hashlib
-import json
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -17,7 +16,6 @@ from typing import Any, Self
 
 import boto3
 import cbor2
-from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import ClientError, ParamValidationError
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -34,16 +32,19 @@ from scenarios.target import (
     KmsError,
     Members,
     NotSent,
-    Opened,
-    Opener,
     ParentInstance,
-    PublicKeyForm,
     RawAnswer,
-    RecipientMembers,
-    Refused,
     Result,
     Statement,
     TargetUnavailable,
+)
+from scenarios.target_parts import (
+    ProgramEnclave,
+    ask,
+    kept_raw,
+    key_policy,
+    policy_text,
+    send_as_it_stands,
 )
 from scenarios.workload import frames, messages
 from scenarios.workload.transport import FABRIC_ENCLAVE_CID, PARENT_CID
@@ -63,20 +64,11 @@ CONTROL_PORT = 5000
 PROXY_PORT = 8000
 
 _ANSWER_SECONDS = 60.0
-# What boto3 wants before it makes a request at all.
-_REQUIRED: Mapping[str, Members] = {
-    "Decrypt": {"CiphertextBlob": b"any"},
-    "GenerateDataKey": {"KeyId": "any"},
-}
 _PARENT_CREDENTIALS = {
     # moto's IAM does not know this key, so it is the parent instance's role.
     "aws_access_key_id": "PARENTINSTANCE",
     "aws_secret_access_key": "any",
 }
-_ADMINISTRATION = (
-    *("kms:Create*", "kms:Describe*", "kms:Enable*", "kms:Disable*", "kms:Get*", "kms:List*"),
-    *("kms:Put*", "kms:Update*", "kms:ScheduleKeyDeletion", "kms:Encrypt"),
-)
 
 
 def kms_client(endpoint: str) -> Any:
@@ -107,45 +99,24 @@ class SimulatedKms:
     def call(self, operation: str, members: Members) -> Result | KmsError:
         """Send one request by boto3, exactly as given. Raises NotSent if boto3 does not."""
         try:
-            response = getattr(self.client, xform_name(operation))(**members)
+            return Result(ask(self.client, operation, members))
         except ParamValidationError as error:
             raise NotSent(str(error)) from error
         except ClientError as error:
             return self._error(error)
-        response.pop("ResponseMetadata")
-        return Result(response)
 
     def send(self, operation: str, members: Mapping[str, Any]) -> Result | KmsError:
         """Send the JSON of `members` as it stands, instead of what boto3 would have made."""
-        body = json.dumps(members).encode()
-
-        def replace_body(params: dict[str, Any], **_: object) -> None:
-            params["body"] = body
-
-        events, event = self.client.meta.events, f"before-call.kms.{operation}"
-        events.register(event, replace_body)
         try:
-            response = getattr(self.client, xform_name(operation))(**_REQUIRED[operation])
+            return Result(send_as_it_stands(self.client, operation, members))
         except ClientError as error:
             return self._error(error)
-        finally:
-            events.unregister(event, replace_body)
-        response.pop("ResponseMetadata")
-        return Result(response)
 
     def raw(self, operation: str, members: Members) -> RawAnswer:
         """Send as `call` does, and give the answer as it came."""
         came: list[RawAnswer] = []
-
-        def keep(response_dict: Mapping[str, Any], **_: object) -> None:
-            came.append(RawAnswer(response_dict["status_code"], response_dict["body"].decode()))
-
-        events, event = self.client.meta.events, f"before-parse.kms.{operation}"
-        events.register(event, keep)
-        try:
+        with kept_raw(self.client, operation, came.append):
             answer = self.call(operation, members)
-        finally:
-            events.unregister(event, keep)
         return replace(came[-1], rule=answer.rule if isinstance(answer, KmsError) else None)
 
     def _error(self, error: ClientError) -> KmsError:
@@ -177,7 +148,7 @@ class SimulatedKey:
         self._client.disable_key(KeyId=self.arn.rpartition("/")[2])  # moto fails on the ARN.
 
 
-class SimulatedEnclave:
+class SimulatedEnclave(ProgramEnclave):
     """The enclave program, spoken to through its control port."""
 
     def __init__(self, fabric: Fabric, fake: KmsFake, *, debug: bool) -> None:
@@ -185,53 +156,10 @@ class SimulatedEnclave:
         self._fake = fake
         self.debug = debug
 
-    @property
-    def pcrs(self) -> Mapping[int, str]:
-        """The PCRs of its attestation document."""
-        answer = self._ask({"command": "describe"})
-        return {int(index): digest.hex() for index, digest in answer["pcrs"].items()}
-
-    def attest(
-        self,
-        *,
-        public_key: PublicKeyForm = PublicKeyForm.SPKI,
-        user_data: bytes | None = None,
-        nonce: bytes | None = None,
-    ) -> bytes:
-        """A fresh attestation document."""
-        request = {"user_data": user_data, "nonce": nonce, "public_key": public_key.value}
-        document: bytes = self._ask({"command": "attest", **request})["document"]
-        return document
-
-    def run(
-        self,
-        operation: str,
-        members: Members,
-        *,
-        recipient: RecipientMembers | None = None,
-        send_recipient: bool = True,
-        public_key: PublicKeyForm = PublicKeyForm.SPKI,
-        opener: Opener = Opener.CMS,
-    ) -> Opened | KmsError | Refused:
-        """Call KMS from inside the enclave and open what comes back."""
-        request = {
-            "command": "run",
-            "operation": operation,
-            "members": dict(members),
-            "recipient": dict(recipient or {}),
-            "send_recipient": send_recipient,
-            "public_key": public_key.value,
-            "opener": opener.value,
-        }
-        try:
-            answer = self._ask(request)
-        except messages.AnswerError as error:
-            if error.kind is not messages.Kind.KMS or error.http_status is None:
-                raise
-            return kms_error(self._fake, error.code, error.message, error.http_status)
-        if answer["outcome"] == "opened":
-            return Opened(answer["plaintext"], answer["response"])
-        return Refused(answer["reason"], answer["detail"], answer["response"])
+    def _refusal(self, error: messages.AnswerError) -> KmsError:
+        if error.kind is not messages.Kind.KMS or error.http_status is None:
+            raise error
+        return kms_error(self._fake, error.code, error.message, error.http_status)
 
     def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         with socket.socket(socket.AF_UNIX) as connection:
@@ -413,14 +341,7 @@ class SimulatorTarget:
 
     def key(self, statements: Sequence[Statement]) -> SimulatedKey:
         """A new key with the administrator statement and `statements`."""
-        administrator = {
-            "Sid": "Administrator",
-            "Effect": "Allow",
-            "Principal": {"AWS": self.account_root},
-            "Action": list(_ADMINISTRATION),
-            "Resource": "*",
-        }
-        policy = policy_text([administrator, *statements])
+        policy = key_policy(self.account_root, statements)
         metadata = self.kms.client.create_key(Policy=policy)["KeyMetadata"]
         return SimulatedKey(metadata["Arn"], self.kms.client)
 
@@ -475,8 +396,3 @@ class SimulatorTarget:
             yield
         finally:
             self.fake.default_caller = before
-
-
-def policy_text(statements: Sequence[Statement]) -> str:
-    """A policy document of `statements`."""
-    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})

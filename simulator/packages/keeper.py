@@ -20,7 +20,7 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 
-from simulator import leash
+from scenarios.workload import leash
 from simulator.detached import words
 from simulator.machine.configuration import BadConfiguration, Configuration
 from simulator.nitro_cli.places import VARIABLE

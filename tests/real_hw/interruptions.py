@@ -16,40 +16,26 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.real_hw.rehearsing import NO_NAMESPACES, ROOT, listing, rehearse, told
+
 SCENARIOS = "bug_8_2 or bug_9 or debug_enclave_against"
 """All that a run makes: keys, both enclaves, images, leaf programs, a scenario's enclave."""
 SIGNALS = ("sigterm", "sigint", "sighup")
-_NO_NAMESPACES = 77
 CLEANING = "what the run made is being removed; please wait"
 """What a run says to a signal then."""
-_SECONDS = 600.0
 
 
-def rehearse(folder: Path, *options: str) -> int:
-    """A rehearsal that writes its log, its listing and what it tells to the folder; its code."""
-    with (folder / "told.txt").open("wb") as told:
-        return subprocess.run(  # Ours, no shell.
-            [
-                *(sys.executable, "-m", "simulator.cli", "rehearsal", *options),
-                *("--log", str(folder / "log"), "--listing", str(folder / "listing.json"), "--"),
-                *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "scenarios"),
-                *("--target", "rehearsal", "--results", str(folder), "-k", SCENARIOS),
-            ],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=told,
-            stderr=subprocess.STDOUT,
-            timeout=_SECONDS,
-            check=False,
-        ).returncode
+def run_in(folder: Path, *options: str) -> int:
+    """A rehearsal that writes its log too; its exit code."""
+    log = ("--log", str(folder / "log"))
+    suite = ("--results", str(folder), "-k", SCENARIOS)
+    return rehearse(ROOT, folder, *options, *log, suite=suite)
 
 
 def step(entry: dict[str, Any]) -> str | None:
@@ -70,37 +56,39 @@ def steps(folder: Path) -> list[str]:
     return list(dict.fromkeys(found for line in lines if (found := step(json.loads(line)))))
 
 
-def left(folder: Path) -> list[str]:
+def left(found: dict[str, Any] | None) -> list[str]:
     """What a rehearsal has left that it should not have."""
-    listing = json.loads((folder / "listing.json").read_text(encoding="utf-8"))
-    states = {f"a key {key['state']}" for key in listing["keys"]} - {"a key PendingDeletion"}
-    return [*map(str, listing["too_much"]), *states]
+    if found is None:
+        return ["it did not come to its listing"]
+    states = {f"a key {key['state']}" for key in found["keys"]} - {"a key PendingDeletion"}
+    return [*map(str, found["too_much"]), *states]
 
 
 def rows(temporary: Path, chosen: Sequence[str]) -> Iterator[bool]:
     """Run and print each row; whether it is as it should be."""
     whole = temporary / "whole"
     whole.mkdir()
-    code = rehearse(whole)
-    if code == _NO_NAMESPACES:
-        print((whole / "told.txt").read_text(encoding="utf-8"))
+    code = run_in(whole)
+    if code == NO_NAMESPACES:
+        print(told(whole))
         return
     found = steps(whole)
     print(f"{'not told to end':50} exit code {code}, {len(found)} kinds of steps", flush=True)
-    yield code == 0 and not left(whole)
+    yield code == 0 and not left(listing(whole))
     for number, (one, sign) in enumerate(zip(found, itertools.cycle(SIGNALS), strict=False)):
         if chosen and one not in chosen:
             continue
         folder = temporary / str(number)
         folder.mkdir()
-        code = rehearse(folder, "--fail", f"{one}={sign}")
-        rest = left(folder)
-        keys = len(json.loads((folder / "listing.json").read_text(encoding="utf-8"))["keys"])
+        code = run_in(folder, "--fail", f"{one}={sign}")
+        listed = listing(folder)
+        rest = left(listed)
+        keys = len(listed["keys"]) if listed else 0
         # Whoever is told to end while it cleans up has done all that it was to do.
-        cleaned_up = CLEANING in (folder / "told.txt").read_text(encoding="utf-8")
-        told = f"LEFT: {'; '.join(rest)}" if rest else f"{keys} keys to be deleted, nothing else"
-        told += ", while it cleaned up" if cleaned_up else ""
-        print(f"{one:40} {sign:8} exit code {code}, {told}", flush=True)
+        cleaned_up = CLEANING in told(folder)
+        row = f"LEFT: {'; '.join(rest)}" if rest else f"{keys} keys to be deleted, nothing else"
+        row += ", while it cleaned up" if cleaned_up else ""
+        print(f"{one:40} {sign:8} exit code {code}, {row}", flush=True)
         yield (code != 0 or cleaned_up) and not rest
 
 

@@ -2,34 +2,32 @@
 
     python -m tests.real_hw.planted_defects [NAME ...]
 
-Each defect is a change of one text of `real_hw` in a copy of the project. The scenarios that should
-notice it are rehearsed there, and the rehearsal must end red: by a scenario, or by what the world
-finds left behind. The same scenarios without a defect must be green, or a red would prove nothing.
-Prints a table; exit code 1 if a defect goes unnoticed. Not a test of `tox -e py`: each is a world
-of its own, so all of them take minutes (`tox -e rehearsal-checks`).
+Each defect is a change of one text of `real_hw`, or of what it shares with the simulator's target,
+in a copy of the project. The scenarios that should notice it are rehearsed there, and the rehearsal
+must end red: by a scenario, or by what the world finds left behind. The same scenarios without a
+defect must be green, or a red would prove nothing. Prints a table; exit code 1 if a defect goes
+unnoticed. Not a test of `tox -e py`: each is a world of its own, so all of them take minutes
+(`tox -e rehearsal-checks`).
 """
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.real_hw.rehearsing import NO_NAMESPACES, ROOT, listing, rehearse, told
+
 PARTS = ("conftest.py", "kms_fake", "nsm_fake", "pyproject.toml", "real_hw", "scenarios")
 SIMULATOR = "simulator"
-_NO_NAMESPACES = 77
-_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One text of a file of `real_hw` in place of another."""
+    """One text of a file in place of another."""
 
     name: str
     file: str
@@ -42,28 +40,28 @@ class Defect:
 DEFECTS = (
     Defect(
         "KMS's message is swallowed",
-        "enclaves.py",
+        "real_hw/enclaves.py",
         "return KmsError(error.code, error.message, error.http_status)",
         'return KmsError(error.code, "", error.http_status)',
         "bug_8_2",
     ),
     Defect(
         "KMS's exception type is lost",
-        "kms.py",
+        "real_hw/kms.py",
         "return KmsError(error.code, error.message, error.http_status)",
         'return KmsError("ClientError", error.message, error.http_status)',
         "flipped_byte_in_the_signature",
     ),
     Defect(
         "a wrong flag of nitro-cli",
-        "enclaves.py",
+        "real_hw/enclaves.py",
         '*("--memory", str(self._settings.memory_mib)),',
         '*("--mem", str(self._settings.memory_mib)),',
         "bug_8_2",
     ),
     Defect(
         "exit code 39 taken for 29",
-        "doing.py",
+        "real_hw/doing.py",
         "return Finished(process.returncode, _text(stdout), _text(stderr))",
         "return Finished({39: 29}.get(process.returncode, process.returncode), "
         "_text(stdout), _text(stderr))",
@@ -71,30 +69,31 @@ DEFECTS = (
     ),
     Defect(
         "keys are not cleaned up",
-        "keys.py",
+        "real_hw/keys.py",
         "            schedule_deletion(self._actions, arn)",
         "            continue",
         "bug_8_2",
     ),
     Defect(
         "deletion sooner than KMS allows",
-        "settings.py",
+        "real_hw/settings.py",
         "DELETION_DAYS = 7",
         "DELETION_DAYS = 6",
         "bug_8_2",
     ),
     Defect(
         "the enclave is not ended",
-        "enclaves.py",
+        "real_hw/enclaves.py",
         'nitro_cli.terminate(self._actions, enclave_id, "the run\'s enclave goes")',
         "pass",
         "bug_8_2",
     ),
     Defect(
         "debug PCRs taken from describe-enclaves",
-        "enclaves.py",
+        "scenarios/target_parts.py",
         'return {int(index): digest.hex() for index, digest in answer["pcrs"].items()}',
         'told = {int(index): digest.hex() for index, digest in answer["pcrs"].items()}\n'
+        "        import subprocess\n"
         '        [one] = json.loads(subprocess.check_output(["nitro-cli", "describe-enclaves"]))\n'
         '        measured = one["Measurements"]\n'
         '        return {**told, **{index: measured[f"PCR{index}"] for index in (0, 1, 2)}}',
@@ -102,77 +101,77 @@ DEFECTS = (
     ),
     Defect(
         "debug mode is not asked for",
-        "enclaves.py",
+        "real_hw/enclaves.py",
         '*(("--debug-mode",) if debug else ()),',
         "",
         "debug_enclave_against_the_real_pcr0",
     ),
     Defect(
         "a member of the request is dropped",
-        "enclaves.py",
+        "scenarios/target_parts.py",
         '"members": dict(members),',
         '"members": {k: v for k, v in members.items() if k != "EncryptionContext"},',
         "encryption_context",
     ),
     Defect(
         "the form of the public key is dropped",
-        "enclaves.py",
-        '"public_key": public_key.value,\n            "opener"',
-        '"public_key": "spki",\n            "opener"',
+        "scenarios/target_parts.py",
+        '"public_key": public_key.value,\n                "opener"',
+        '"public_key": "spki",\n                "opener"',
         "bug_8_3",
     ),
     Defect(
         "the scenario's statements are not in the policy",
-        "keys.py",
-        '"Statement": [administrator, *statements]',
-        '"Statement": [administrator]',
+        "real_hw/keys.py",
+        "[self._caller.account_root, self._caller.arn], statements)",
+        "[self._caller.account_root, self._caller.arn], [])",
         "decrypt_opens",
     ),
     Defect(
         "the first answer is believed",
-        "settle.py",
+        "real_hw/settle.py",
         "        if not any(map(self._is_young, keys)):\n            return ask()\n",
         "        return ask()\n",
         "decrypt_opens or wrong_pcr0",
     ),
     Defect(
         "nothing is undone",
-        "undo.py",
+        "real_hw/undo.py",
         "for entry in reversed(self._entries):",
         "for entry in self._entries[:0]:",
         "bug_8_2",
     ),
     Defect(
         "a scenario's enclaves are not ended",
-        "parent.py",
+        "real_hw/parent.py",
         "for enclave_id in self._running() - self._before",
         "for enclave_id in set[str]() & self._before",
         "bug_9",
     ),
     Defect(
         "the enclave is not told which opener",
-        "enclaves.py",
-        '            "opener": opener.value,\n',
+        "scenarios/target_parts.py",
+        '                "opener": opener.value,\n',
         "",
         "raw_rsa",
     ),
     Defect(
         "overrides of Recipient are dropped",
-        "enclaves.py",
+        "scenarios/target_parts.py",
         '"recipient": dict(recipient or {}),',
         '"recipient": {},',
         "bug_8_1_no_key",
     ),
     Defect(
         "a variable that is to be taken away stays",
-        "doing.py",
+        "real_hw/doing.py",
         "if value is not None},",
         'if value is not None} | {"HOME": "/root"},',
         "bug_3_no_folder",
     ),
     Defect(
         "killing the command kills its enclave",
-        "doing.py",
+        "real_hw/doing.py",
         "                    process.kill()\n",
         "                    process.kill()\n"
         '                    subprocess.run(["nitro-cli", "terminate-enclave", "--all"])\n',
@@ -181,34 +180,18 @@ DEFECTS = (
 )
 
 
-def rehearse(project: Path, scenarios: str) -> tuple[int, str]:
-    """The exit code of a rehearsal in a copy of the project, and what was red in it."""
-    listing = project / "listing.json"
-    listing.unlink(missing_ok=True)
-    told = project / "told.txt"
-    with told.open("wb") as output:
-        code = subprocess.run(  # Ours, no shell.
-            [
-                *(sys.executable, "-m", "simulator.cli", "rehearsal", "--listing", str(listing)),
-                *("--", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-                *("--tb=line", "-rfE", "scenarios", "--target", "rehearsal", "-k", scenarios),
-            ],
-            cwd=project,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            timeout=_SECONDS,
-            check=False,
-        ).returncode
-    text = told.read_text(encoding="utf-8", errors="replace")
-    red = [line.partition(" - ")[0] for line in text.splitlines() if line.startswith(_RED)]
-    if listing.exists():
-        left = json.loads(listing.read_text(encoding="utf-8"))["too_much"]
-        red += [f"left: {one}" for one in left]
-    return code, "; ".join(red) or text.strip().rpartition("\n")[2]
-
-
 _RED = ("FAILED ", "ERROR ")
+
+
+def rehearsed(project: Path, scenarios: str) -> tuple[int, str]:
+    """The exit code of a rehearsal in a copy of the project, and what was red in it."""
+    suite = ("--tb=line", "-rfE", "-k", scenarios)
+    code = rehearse(project, project, suite=suite)
+    text = told(project)
+    red = [line.partition(" - ")[0] for line in text.splitlines() if line.startswith(_RED)]
+    left = listing(project)
+    red += [f"left: {one}" for one in left["too_much"]] if left else []
+    return code, "; ".join(red) or text.strip().rpartition("\n")[2]
 
 
 def copy_to(folder: Path) -> None:
@@ -225,14 +208,11 @@ def copy_to(folder: Path) -> None:
 
 def plant(project: Path, defect: Defect) -> None:
     """Change the text, which must stand there once. Raises ValueError."""
-    file = project / "real_hw" / defect.file
+    file = project / defect.file
     text = file.read_text(encoding="utf-8")
     if text.count(defect.right) != 1:
         raise ValueError(f"{defect.name}: its text stands {text.count(defect.right)} times")
-    planted = text.replace(defect.right, defect.wrong)
-    if "subprocess." in defect.wrong:
-        planted = planted.replace("\nimport json\n", "\nimport json\nimport subprocess\n", 1)
-    file.write_text(planted, encoding="utf-8")
+    file.write_text(text.replace(defect.right, defect.wrong), encoding="utf-8")
 
 
 def main(names: Sequence[str]) -> int:
@@ -243,9 +223,9 @@ def main(names: Sequence[str]) -> int:
         sound = Path(temporary, "sound")
         copy_to(sound)
         every = " or ".join(dict.fromkeys(defect.scenarios for defect in chosen))
-        code, told = rehearse(sound, every)
-        print(f"{'no defect':50} {'green' if code == 0 else f'RED ({code})'}  {told}", flush=True)
-        if code == _NO_NAMESPACES:
+        code, why = rehearsed(sound, every)
+        print(f"{'no defect':50} {'green' if code == 0 else f'RED ({code})'}  {why}", flush=True)
+        if code == NO_NAMESPACES:
             return 0  # It has said why nothing can be rehearsed here.
         if code != 0:
             return code
@@ -253,11 +233,11 @@ def main(names: Sequence[str]) -> int:
             project = Path(temporary, str(number))
             shutil.copytree(sound, project, symlinks=True)
             plant(project, defect)
-            code, told = rehearse(project, defect.scenarios)
-            noticed = code not in (0, _NO_NAMESPACES)
+            code, why = rehearsed(project, defect.scenarios)
+            noticed = code not in (0, NO_NAMESPACES)
             unnoticed += not noticed
             verdict = f"red ({code})" if noticed else "UNNOTICED"
-            print(f"{defect.name:50} {verdict:10} {told:.200}", flush=True)
+            print(f"{defect.name:50} {verdict:10} {why:.200}", flush=True)
             shutil.rmtree(project)
     print(f"{len(chosen) - unnoticed} of {len(chosen)} defects turned the rehearsal red")
     return 1 if unnoticed else 0

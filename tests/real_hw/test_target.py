@@ -110,7 +110,7 @@ def test_the_launcher_stands_before_what_dials_and_listens() -> None:
     for one in started:
         assert one[:4] == ("attested-kms", "run", "--parent", "--")
     assert started[0][5:] == (
-        *("-m", "real_hw.leash", "scenarios.workload.kms_proxy_host"),
+        *("-m", "scenarios.workload.leash", "scenarios.workload.kms_proxy_host"),
         *("--port", "8005", "--region", "eu-west-1"),
     )
 

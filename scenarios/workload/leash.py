@@ -1,6 +1,8 @@
-"""Runs a module so that it ends with whoever started it: `python -m simulator.leash MODULE ...`.
+"""Runs a module so that it ends with whoever started it.
 
-A test run that is killed cannot end its programs. Its end closes the pipe that is their standard
+    python -m scenarios.workload.leash MODULE ...
+
+A run that is killed cannot end its programs. Its end closes the pipe that is their standard
 input, on every system; this sees it and ends the program as SIGTERM does. The program itself has
 no standard input to read.
 """
