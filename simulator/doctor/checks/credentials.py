@@ -28,15 +28,20 @@ def _probe(host: Host) -> Iterator[Finding]:
     try:
         settings.check()
     except BadSetting as error:
-        yield Finding(
-            outcome=Outcome.ERROR,
-            found=f"{error}: boto3 makes no client, with whatever credentials",
-            fix="Mend it, or remove it; an empty AWS_PROFILE counts as a name, so unset it",
-        )
+        yield unusable(error)
         return
     yield from around(host, settings)
     yield from _region(settings)
     yield search(Place(host, settings)) or _of_the_instance(host, settings)
+
+
+def unusable(error: BadSetting) -> Finding:
+    """What a setting does that no client can be made with."""
+    return Finding(
+        outcome=Outcome.ERROR,
+        found=f"{error}: boto3 makes no client, with whatever credentials",
+        fix="Mend it, or remove it; an empty AWS_PROFILE counts as a name, so unset it",
+    )
 
 
 def around(host: Host, settings: AwsSettings) -> Iterator[Finding]:

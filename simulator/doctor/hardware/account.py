@@ -12,7 +12,7 @@ from functools import partial
 from kms_fake.evidence import Evidence
 from simulator.doctor.aws_settings import AwsSettings, BadSetting
 from simulator.doctor.checks import clock
-from simulator.doctor.checks.credentials import around
+from simulator.doctor.checks.credentials import around, unusable
 from simulator.doctor.checks.imds import InstanceRole, NoRole, instance_role
 from simulator.doctor.credential_chain import Place, search
 from simulator.doctor.hardware.questions import (
@@ -95,11 +95,7 @@ def _credentials(host: Host) -> Iterator[Finding]:
     try:
         settings.check()
     except BadSetting as error:
-        yield Finding(
-            outcome=Outcome.ERROR,
-            found=f"{error}: boto3 makes no client, with whatever credentials",
-            fix="Mend it, or remove it; an empty AWS_PROFILE counts as a name, so unset it",
-        )
+        yield unusable(error)
         return
     yield from around(host, settings)
     elsewhere = search(Place(host, settings))
