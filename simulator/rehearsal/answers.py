@@ -36,7 +36,6 @@ class Account:
     policy: RolePolicy
     enclave_options: bool
     """Whether the instance was launched with EnclaveOptions.Enabled."""
-    launched_ms: int
 
     def answer(self, asked: Asked, request_id: str) -> Answer | None:
         """The answer; None where the KMS fake or moto has one."""

@@ -174,7 +174,6 @@ class _Services:
             hardware,
             options.policy,
             enclave_options=Part.DEVICE not in options.faults.parts,
-            launched_ms=clock(),
         )
         keys = KeyCalls(fake, options.policy, late=options.late)
         self.command = Rehearsed()
